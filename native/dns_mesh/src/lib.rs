@@ -1,0 +1,44 @@
+//! DNS lookups for clustering, in Rust that has never heard of the Erlang VM.
+//!
+//! One lookup walks through these modules, top to bottom:
+//!
+//! | module | job |
+//! |---|---|
+//! | [`resolver`] | the handle: settings, files followed, one lookup from text to answer |
+//! | [`name`] | which text is a name at all; IP literals; text to wire and back |
+//! | [`hosts`] | `/etc/hosts`, minus the entries that only name this machine |
+//! | [`resolv_conf`] | `/etc/resolv.conf` with glibc's meaning |
+//! | [`followed_file`] | a parsed file that is read again when it changes |
+//! | [`search`] | the names to ask for, in order; which failure counts in the end |
+//! | [`server_race`] | one question, several name servers: stagger, failover, rounds |
+//! | `permits` | how many questions may be on the wire at once |
+//! | [`name_server`] | one question to one server: EDNS, TCP, its time |
+//! | `wire` | the sockets: connected, zone ids kept |
+//! | [`reply`] | which records of a message answer our question |
+//! | `srv` | SRV targets to addresses |
+//! | [`answer`], [`error`] | what comes out |
+//! | [`address`] | this machine's own interfaces |
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod answer;
+pub mod error;
+pub mod followed_file;
+pub mod hosts;
+pub mod name;
+pub mod name_server;
+mod permits;
+pub mod reply;
+pub mod resolv_conf;
+pub mod resolver;
+pub mod search;
+pub mod server_race;
+mod srv;
+mod wire;
+
+pub use address::{Interface, interfaces};
+pub use answer::{Answer, Family, Kind, Records, Service};
+pub use error::{BadName, Failure, Reason};
+pub use name::check_name;
+pub use resolver::{Resolver, Settings};

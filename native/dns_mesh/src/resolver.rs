@@ -1,0 +1,287 @@
+//! The handle: one lookup from text to answer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use tokio::time::Instant;
+
+use crate::address;
+use crate::answer::{Answer, Family, Kind, Records};
+use crate::error::{Failure, Reason};
+use crate::followed_file::FollowedFile;
+use crate::hosts::Hosts;
+use crate::name::{Host, HostName, from_wire, to_wire};
+use crate::name_server::{NameServer, Options};
+use crate::reply::Reply;
+use crate::resolv_conf::ResolvConf;
+use crate::search::{self, Worst};
+use crate::server_race::race;
+use crate::srv;
+
+/// Far beyond any lookup, and small enough to be added to a clock.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Asked instead of resolv.conf's servers. Everything else that file says still holds.
+    pub nameservers: Vec<SocketAddr>,
+    pub resolv_conf: PathBuf,
+    pub hosts: PathBuf,
+    /// The port of resolv.conf's servers, which that file cannot name.
+    pub port: u16,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            nameservers: vec![],
+            resolv_conf: "/etc/resolv.conf".into(),
+            hosts: "/etc/hosts".into(),
+            port: 53,
+        }
+    }
+}
+
+/// Answers lookups under one set of settings; holds no answers.
+pub struct Resolver {
+    plan: FollowedFile<Plan>,
+    hosts: FollowedFile<Hosts>,
+}
+
+/// Whom to ask and how, as resolv.conf has it.
+struct Plan {
+    servers: Vec<Arc<NameServer>>,
+    conf: ResolvConf,
+}
+
+/// A reply, and the name and server it came from.
+struct Hit {
+    reply: Reply,
+    name: String,
+    server: Option<String>,
+}
+
+impl Resolver {
+    /// Touches neither files nor network.
+    pub fn new(settings: Settings) -> Self {
+        let Settings {
+            nameservers,
+            resolv_conf,
+            hosts,
+            port,
+        } = settings;
+        let plan = move |bytes: &[u8]| Plan::new(bytes, port, &nameservers);
+        Self {
+            plan: FollowedFile::new(resolv_conf, plan),
+            hosts: FollowedFile::new(hosts, Hosts::parse),
+        }
+    }
+
+    /// Looks `name` up. Must run on a tokio runtime; ends by `timeout`, whatever happens.
+    pub async fn lookup(
+        &self,
+        name: &[u8],
+        kind: &Kind,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + timeout.min(MAX_TIMEOUT);
+        let host = Host::parse(name).map_err(|why| Failure {
+            reason: Reason::BadName(why),
+            name: String::from_utf8_lossy(name).into_owned(),
+            server: None,
+            negative_ttl: None,
+        })?;
+        match (host, kind) {
+            (Host::Literal(ip), kind) => literal(ip, kind),
+            (Host::Name(host), Kind::Addresses(family)) => {
+                self.addresses(&host, *family, deadline).await
+            }
+            (Host::Name(host), Kind::Services(families)) => {
+                self.services(&host, families, deadline).await
+            }
+        }
+    }
+
+    async fn addresses(
+        &self,
+        host: &HostName,
+        family: Family,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        // Before any search domain is added: the file means the name as people write it.
+        if let Some(ips) = self
+            .hosts
+            .current()
+            .find(&host.text, family, address::is_own)
+        {
+            return Ok(known(ips, host.text.clone(), "hosts"));
+        }
+        let plan = self.plan.current();
+        let hit = plan.search(host, family.record_type(), deadline).await?;
+        Ok(hit.into_addresses())
+    }
+
+    async fn services(
+        &self,
+        host: &HostName,
+        families: &[Family],
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let hit = self
+            .plan
+            .current()
+            .search(host, RecordType::SRV, deadline)
+            .await?;
+        srv::resolve(
+            hit.reply,
+            families,
+            hit.name,
+            hit.server,
+            |target, family| self.target(target, family, deadline),
+        )
+        .await
+    }
+
+    async fn target(
+        &self,
+        target: Name,
+        family: Family,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let text = from_wire(&target);
+        if let Ok(ip) = text.parse() {
+            return literal(ip, &Kind::Addresses(family));
+        }
+        if let Some(ips) = self.hosts.current().find(&text, family, address::is_own) {
+            return Ok(known(ips, text, "hosts"));
+        }
+        let plan = self.plan.current();
+        let hit = plan
+            .ask(target, text, family.record_type(), deadline)
+            .await?;
+        Ok(hit.into_addresses())
+    }
+}
+
+impl Plan {
+    fn new(resolv_conf: &[u8], port: u16, nameservers: &[SocketAddr]) -> Self {
+        let mut conf = ResolvConf::parse(resolv_conf, address::zone_index);
+        for server in &mut conf.servers {
+            server.set_port(port);
+        }
+        let options = Options {
+            timeout: conf.timeout,
+            tcp_only: conf.tcp_only,
+        };
+        let servers = if nameservers.is_empty() {
+            &conf.servers
+        } else {
+            nameservers
+        };
+        Self {
+            servers: servers
+                .iter()
+                .map(|&address| Arc::new(NameServer::new(address, options)))
+                .collect(),
+            conf,
+        }
+    }
+
+    /// The first candidate that answers; or of all failures the one that weighs most.
+    async fn search(
+        &self,
+        host: &HostName,
+        record_type: RecordType,
+        deadline: Instant,
+    ) -> Result<Hit, Failure> {
+        let mut worst = Worst::default();
+        for name in search::candidates(host, &self.conf.search, self.conf.ndots) {
+            let outcome = match to_wire(&name) {
+                Ok(wire) => self.ask(wire, name, record_type, deadline).await,
+                Err(why) => Err(failure(Reason::BadName(why), name)),
+            };
+            match outcome {
+                Ok(hit) => return Ok(hit),
+                Err(failure) => worst.add(failure),
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Err(worst
+            .into_failure()
+            .unwrap_or_else(|| failure(Reason::Timeout, host.text.clone())))
+    }
+
+    async fn ask(
+        &self,
+        wire: Name,
+        name: String,
+        record_type: RecordType,
+        deadline: Instant,
+    ) -> Result<Hit, Failure> {
+        let question = Query::query(wire, record_type);
+        match race(&self.servers, &question, self.conf.attempts, deadline).await {
+            (Ok(reply), server) => Ok(Hit {
+                reply,
+                name,
+                server,
+            }),
+            (Err(trouble), server) => Err(Failure {
+                reason: trouble.reason,
+                name,
+                server,
+                negative_ttl: trouble.negative_ttl,
+            }),
+        }
+    }
+}
+
+impl Hit {
+    fn into_addresses(self) -> Answer {
+        let ips = self.reply.records.iter().filter_map(|record| match record {
+            RData::A(a) => Some(a.0.into()),
+            RData::AAAA(aaaa) => Some(aaaa.0.into()),
+            _ => None,
+        });
+        Answer {
+            records: Records::Addresses(ips.collect()),
+            ttl: self.reply.ttl,
+            name: self.name,
+            server: self.server.unwrap_or_default(),
+            truncated: self.reply.truncated,
+        }
+    }
+}
+
+fn literal(ip: IpAddr, kind: &Kind) -> Result<Answer, Failure> {
+    match kind {
+        Kind::Addresses(family) if family.holds(ip) => {
+            Ok(known(vec![ip], ip.to_string(), "literal"))
+        }
+        _ => Err(failure(Reason::NoRecords, ip.to_string())),
+    }
+}
+
+fn known(ips: Vec<IpAddr>, name: String, source: &str) -> Answer {
+    Answer {
+        records: Records::Addresses(ips),
+        ttl: 0,
+        name,
+        server: source.into(),
+        truncated: false,
+    }
+}
+
+fn failure(reason: Reason, name: String) -> Failure {
+    Failure {
+        reason,
+        name,
+        server: None,
+        negative_ttl: None,
+    }
+}

@@ -1,0 +1,5 @@
+//! A scripted DNS server on loopback, and resolvers pointed at it.
+
+pub mod records;
+pub mod scene;
+pub mod server;

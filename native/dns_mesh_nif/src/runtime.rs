@@ -1,0 +1,46 @@
+//! The thread that lookups run on.
+
+use std::io;
+use std::panic;
+use std::thread;
+
+use once_cell::sync::OnceCell;
+use tokio::runtime::{Builder, Runtime};
+
+const THREAD: &str = "dns_mesh";
+
+static RUNTIME: OnceCell<Runtime> = OnceCell::new();
+
+/// Started by the first lookup rather than when the library is loaded: a VM that never looks
+/// anything up gets no thread. A start that fails is tried again by the next lookup.
+pub(crate) fn get() -> Result<&'static Runtime, String> {
+    RUNTIME
+        .get_or_try_init(start)
+        .map_err(|error| error.to_string())
+}
+
+/// One worker: a lookup waits far more than it works, and the VM has a thread per core already.
+fn start() -> io::Result<Runtime> {
+    #[cfg(feature = "faults")]
+    crate::faults::fail_runtime()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .thread_name(THREAD)
+        .enable_io()
+        .enable_time()
+        .build()?;
+    quieten_panics();
+    Ok(runtime)
+}
+
+/// A panic in a task reaches its caller as `:panicked`; printed to the VM's console as well it
+/// would only alarm. Panics of all other threads go where they went.
+fn quieten_panics() {
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if thread::current().name() != Some(THREAD) {
+            print(panic);
+        }
+    }));
+}
