@@ -1,0 +1,166 @@
+defmodule DNSMesh do
+  @external_resource "README.md"
+  @moduledoc """
+  Clusters the nodes that share a DNS name.
+
+  Put it into the supervision tree, before whatever wants the cluster (Phoenix.PubSub, say), and set the environment
+  variable `DNS_CLUSTER_QUERY` at run time:
+
+      children = [
+        DNSMesh,
+        {Phoenix.PubSub, name: MyApp.PubSub},
+        MyAppWeb.Endpoint
+      ]
+
+  Every few seconds it asks the name servers, and dials what is new. Without a query it does not start: on a laptop
+  nothing happens. See `start_link/1` for the options, `status/1` for what it sees, `DNSMesh.Telemetry` for its events.
+
+  ## Coming from dns_cluster
+
+  Change one word; the options are the same.
+
+      {DNSMesh, query: Application.get_env(:my_app, :dns_cluster_query) || :ignore}
+  """
+
+  alias DNSMesh.{Answer, Config, Distribution, Error, Poller, Query, Resolver, Status}
+
+  @lookup_keys [:type, :nameservers, :timeout]
+
+  @doc """
+  Starts an instance, linked to the caller.
+
+  ## Options
+
+  #{Config.docs()}
+
+  Times are milliseconds.
+
+  Returns `{:ok, pid}`; `:ignore` when there is no query; `{:error, sentence}` when the native library cannot be loaded;
+  `{:error, {:already_started, pid}}` when the name is taken. Raises `ArgumentError` for an option that is unknown or has
+  the wrong type.
+
+      iex> DNSMesh.start_link(query: :ignore)
+      :ignore
+  """
+  @spec start_link(keyword()) ::
+          {:ok, pid()} | :ignore | {:error, String.t() | {:already_started, pid()}}
+  def start_link(opts \\ []) do
+    with %Config{} = config <- opts |> named() |> Config.new!(),
+         :ok <- library(config),
+         do: Poller.start_link(config)
+  end
+
+  # Here rather than in Config: that module's table is part of this one's documentation, and may not need this one.
+  defp named(opts),
+    do: if(Keyword.keyword?(opts), do: Keyword.put_new(opts, :name, __MODULE__), else: opts)
+
+  # A :resolver module needs no native resolver.
+  defp library(%Config{resolver: nil}), do: Resolver.ready()
+  defp library(_config), do: :ok
+
+  @doc """
+  The child specification: `:id` is the instance's name, restarted permanently, 5 s to stop.
+  """
+  @spec child_spec(keyword()) :: Supervisor.child_spec()
+  def child_spec(opts) do
+    id = if Keyword.keyword?(opts), do: Keyword.get(opts, :name, __MODULE__), else: __MODULE__
+
+    %{
+      id: id,
+      start: {__MODULE__, :start_link, [opts]},
+      type: :worker,
+      restart: :permanent,
+      shutdown: 5_000
+    }
+  end
+
+  @doc """
+  What an instance sees: its own node, the last answer or error of each query, and every peer with its state.
+
+  Answers at once, whatever DNS and peers do, and also when the instance is not running. See `DNSMesh.Status`.
+
+      iex> DNSMesh.status(:no_such_instance).state
+      :not_running
+  """
+  @spec status(atom()) :: Status.t()
+  def status(name \\ __MODULE__) do
+    name |> GenServer.call(:status) |> Status.running()
+  catch
+    # Not there, or gone while we asked.
+    :exit, _reason -> Status.not_running(name)
+  end
+
+  @doc "Begins a round of lookups now; `{:error, :not_running}` when there is no such instance."
+  @spec poll(atom()) :: :ok | {:error, :not_running}
+  def poll(name \\ __MODULE__) do
+    if GenServer.whereis(name), do: GenServer.cast(name, :poll), else: {:error, :not_running}
+  end
+
+  @doc """
+  Looks up one name, and waits for the answer. Needs no running instance.
+
+  ## Options
+
+    * `:type` - `:a`, `:aaaa` or `:srv`. Default: `:srv` for a name like `_service._proto.…`, else `:a`, or `:aaaa` where
+      this node's distribution speaks IPv6.
+    * `:nameservers` - as in `start_link/1`. Default: those of `/etc/resolv.conf`.
+    * `:timeout` - milliseconds it may take in all. Default: `2_000`.
+
+  Returns `{:ok, %DNSMesh.Answer{}}` or `{:error, reason}`, see `DNSMesh.Error`. Raises `ArgumentError` for a wrong option.
+
+      iex> {:ok, answer} = DNSMesh.lookup("127.0.0.1", type: :a)
+      iex> answer.records
+      [{127, 0, 0, 1}]
+      iex> DNSMesh.lookup("no blanks please")
+      {:error, {:bad_name, :blank}}
+  """
+  @spec lookup(String.t(), keyword()) :: {:ok, Answer.t()} | {:error, Error.reason()}
+  def lookup(name, opts \\ []) do
+    opts = lookup_options!(name, opts)
+
+    with :ok <- loaded(), :ok <- Resolver.check_name(name) do
+      case Resolver.lookup(name, opts.type, opts.nameservers, opts.timeout) do
+        {:ok, answer} -> {:ok, answer}
+        {:error, failure} -> {:error, failure.reason}
+      end
+    end
+  end
+
+  defp loaded do
+    with {:error, sentence} <- Resolver.ready(), do: {:error, {:not_loaded, sentence}}
+  end
+
+  defp lookup_options!(name, opts) do
+    unless Keyword.keyword?(opts),
+      do: raise(ArgumentError, "expected the options to be a keyword list, got: #{inspect(opts)}")
+
+    case Keyword.keys(opts) -- @lookup_keys do
+      [] ->
+        :ok
+
+      [unknown | _] ->
+        raise ArgumentError,
+              "unknown option #{inspect(unknown)}, expected one of #{inspect(@lookup_keys)}"
+    end
+
+    %{
+      type: lookup_type!(Keyword.get_lazy(opts, :type, fn -> usual_type(name) end)),
+      nameservers:
+        if(opts[:nameservers], do: Config.cast!(:nameservers, opts[:nameservers]), else: []),
+      timeout: Config.cast!(:timeout, Keyword.get(opts, :timeout, 2_000))
+    }
+  end
+
+  defp lookup_type!(type) when type in [:a, :aaaa, :srv], do: type
+
+  defp lookup_type!(other),
+    do: raise(ArgumentError, "expected :type to be :a, :aaaa or :srv, got: #{inspect(other)}")
+
+  defp usual_type(name) do
+    cond do
+      is_binary(name) and Query.service?(name) -> :srv
+      Distribution.current().family == :inet6 -> :aaaa
+      true -> :a
+    end
+  end
+end

@@ -1,0 +1,219 @@
+defmodule DNSMesh.Config do
+  @moduledoc false
+  # The options: one table for their documentation, defaults and checks, and the struct they become. Nothing else in
+  # the library reads an option.
+
+  alias DNSMesh.{Distribution, IP, NodeName, Query, Resolver}
+
+  @types [:a, :aaaa, :srv]
+  @day 86_400_000
+  @levels [:emergency, :alert, :critical, :error, :warning, :notice, :info, :debug]
+
+  # {key, default in words, what it must be, documentation}; the checks are the clauses of valid?/2 and cast/2 below.
+  @options [
+    {:query, "the environment variable `DNS_CLUSTER_QUERY`",
+     "a string, {basename, query}, or list",
+     "what to ask DNS for: a host name, `basename@host`, `{basename, host}`, several of them in one string separated by " <>
+       "commas, or a list of them. A name that starts like `_service._proto.` is asked for SRV records. `:ignore`, " <>
+       "`nil`, `\"\"` and `[]` start nothing. The environment variable is read when the key is absent."},
+    {:resource_types, "`[:a]` or `[:aaaa]`, as this node's distribution speaks IPv4 or IPv6",
+     "a subset of [:a, :aaaa, :srv]", "the record types to ask for."},
+    {:interval, "`5_000`", "an integer from 100 to 86400000 (milliseconds)",
+     "milliseconds between two polls, give or take a tenth."},
+    {:timeout, "`2_000`", "an integer from 50 to 86400000 (milliseconds)",
+     "milliseconds one lookup may take in all: every name server, search domain and SRV target."},
+    {:connect_timeout, "`10_000`", "a positive integer (milliseconds)",
+     "milliseconds after which a peer that is being dialled shows as `:connect_timeout`. It ends nothing: the VM's own " <>
+       "`net_setuptime` does."},
+    {:name, "`DNSMesh`", "an atom", "the name of this instance; several may run side by side."},
+    {:log, "`:info`", "a Logger level, or false",
+     "the level of the lines about joins and leaves. Problems are warnings. `false` for no line at all."},
+    {:resolver, "the native resolver",
+     "a module with basename/1, lookup/2, list_nodes/0 and connect_node/1",
+     "a module that stands for DNS and for the VM: `basename(node)`, `lookup(host, type)`, `list_nodes()` and " <>
+       "`connect_node(node)`, as with dns_cluster."},
+    {:nameservers, "those of `/etc/resolv.conf`",
+     ~s(a list like ["10.0.0.2", "127.0.0.1:8600", "[fdaa::3]:53"]),
+     "the name servers to ask, as IP addresses with an optional port; `/etc/resolv.conf` still gives the search domains."},
+    {:basename, "the running node's", "a string of letters, digits, _ and -",
+     "the part of a peer's name before the `@`."},
+    {:allow,
+     "every unicast address but loopback and link-local ones, and those too where this node lives at one",
+     ~s(a list of networks like ["10.0.0.0/8", "fd00::/8"]), "the networks peers must lie in."},
+    {:max_peers, "`1_024`", "an integer from 1 to 65536", "how many names are held at once."}
+  ]
+  @keys Enum.map(@options, &elem(&1, 0))
+
+  @enforce_keys [:queries, :types]
+  defstruct [
+    :queries,
+    :types,
+    :resolver,
+    :basename,
+    :name,
+    interval: 5_000,
+    timeout: 2_000,
+    connect_timeout: 10_000,
+    log: :info,
+    nameservers: [],
+    allow: :default,
+    max_peers: 1_024,
+    # Not options: tests put files of their own here.
+    resolv_conf: "/etc/resolv.conf",
+    hosts: "/etc/hosts"
+  ]
+
+  @type t :: %__MODULE__{
+          queries: [Query.t()],
+          types: [:a | :aaaa | :srv],
+          resolver: module() | nil,
+          basename: String.t() | nil,
+          interval: pos_integer(),
+          timeout: pos_integer(),
+          connect_timeout: pos_integer(),
+          name: atom(),
+          log: Logger.level() | false,
+          nameservers: [{IP.t(), :inet.port_number()}],
+          allow: [IP.cidr()] | :default,
+          max_peers: pos_integer(),
+          resolv_conf: String.t(),
+          hosts: String.t()
+        }
+
+  @doc "The options as they stand in the documentation."
+  @spec options() :: [{atom(), default :: String.t(), doc :: String.t()}]
+  def options, do: for({key, default, _expected, doc} <- @options, do: {key, default, doc})
+
+  @doc "A Markdown list of the options."
+  @spec docs() :: String.t()
+  def docs,
+    do:
+      Enum.map_join(options(), "\n", fn {key, default, doc} ->
+        "  * `#{inspect(key)}` - #{doc} Default: #{default}."
+      end)
+
+  @doc "Checks the options; `:ignore` when there is nothing to ask. Raises `ArgumentError` that says what was expected and what was got."
+  @spec new!(keyword(), query_from_environment :: String.t() | nil) :: t() | :ignore
+  def new!(opts, environment \\ System.get_env("DNS_CLUSTER_QUERY")) do
+    unless Keyword.keyword?(opts),
+      do: raise(ArgumentError, "expected the options to be a keyword list, got: #{inspect(opts)}")
+
+    for {key, value} <- opts do
+      key in @keys ||
+        raise ArgumentError,
+              "unknown option #{inspect(key)}, expected one of #{inspect(@keys)}, got: #{inspect(value)}"
+    end
+
+    {query, origin} =
+      if Keyword.has_key?(opts, :query),
+        do: {opts[:query], ":query"},
+        else: {environment, "DNS_CLUSTER_QUERY"}
+
+    opts = Keyword.delete(opts, :query)
+    cast = for {key, value} <- opts, do: {field(key), cast!(key, value)}
+
+    # Every option is checked before there is nothing to ask: a mistake shows on the laptop, not in production.
+    settings = struct!(__MODULE__, [queries: [], types: []] ++ cast)
+
+    case queries!(query, settings.resolver, origin) do
+      [] -> :ignore
+      queries -> %{settings | queries: queries, types: types!(settings)}
+    end
+  end
+
+  @doc "Whether a text is a name server option's item."
+  @spec parse_nameserver(term()) :: {:ok, {IP.t(), :inet.port_number()}} | :error
+  def parse_nameserver(text) when is_binary(text) do
+    case Regex.run(~r/\A(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?\z/, text) do
+      nil -> with({:ok, ip} <- IP.parse(text), do: {:ok, {ip, 53}})
+      [_, bracketed, plain | port] -> address_and_port(bracketed <> plain, port)
+      [_, bracketed] -> address_and_port(bracketed, [])
+    end
+  end
+
+  def parse_nameserver(_other), do: :error
+
+  defp address_and_port(address, port) do
+    port = if port == [], do: 53, else: port |> hd() |> String.to_integer()
+
+    with {:ok, ip} <- IP.parse(address),
+         true <- port in 1..65_535,
+         do: {:ok, {ip, port}},
+         else: (_ -> :error)
+  end
+
+  defp queries!(query, _resolver, _origin) when query in [nil, :ignore], do: []
+  defp queries!(query, nil, origin), do: Query.parse!(query, &Resolver.check_name/1, origin)
+  defp queries!(query, _module, origin), do: Query.parse!(query, fn _anything -> :ok end, origin)
+
+  defp types!(%{types: [_ | _] = types}), do: types
+  defp types!(%{resolver: module}) when module != nil, do: [:a, :aaaa]
+
+  defp types!(_settings) do
+    case Distribution.current().family do
+      :inet ->
+        [:a]
+
+      :inet6 ->
+        [:aaaa]
+
+      nil ->
+        raise ArgumentError,
+              "expected :resource_types to be given, as -proto_dist #{Distribution.proto()} does not tell whether peers have IPv4 or IPv6 addresses, got: nothing"
+    end
+  end
+
+  defp field(:resource_types), do: :types
+  defp field(key), do: key
+
+  @doc "Checks one option's value and gives it in its inner form."
+  @spec cast!(atom(), term()) :: term()
+  def cast!(key, value) do
+    case cast(key, value) do
+      {:ok, value} ->
+        value
+
+      :error ->
+        raise ArgumentError,
+              "expected #{inspect(key)} to be #{expected(key)}, got: #{inspect(value)}"
+    end
+  end
+
+  defp expected(key), do: @options |> List.keyfind!(key, 0) |> elem(2)
+
+  defp cast(:resource_types, [_ | _] = types),
+    do: check(Enum.all?(types, &(&1 in @types)), Enum.uniq(types))
+
+  defp cast(:interval, ms), do: check(is_integer(ms) and ms in 100..@day, ms)
+  defp cast(:timeout, ms), do: check(is_integer(ms) and ms in 50..@day, ms)
+  defp cast(:connect_timeout, ms), do: check(is_integer(ms) and ms > 0, ms)
+  defp cast(:name, name), do: check(is_atom(name) and name not in [nil, true, false], name)
+  defp cast(:log, level), do: check(level == false or level in @levels, level)
+  defp cast(:resolver, module), do: check(module == nil or resolver?(module), module)
+
+  defp cast(:basename, basename),
+    do: check(basename == nil or (is_binary(basename) and NodeName.basename?(basename)), basename)
+
+  defp cast(:max_peers, count), do: check(is_integer(count) and count in 1..65_536, count)
+  defp cast(:nameservers, [_ | _] = list), do: cast_all(list, &parse_nameserver/1)
+  defp cast(:allow, [_ | _] = list), do: cast_all(list, &parse_network/1)
+  defp cast(_key, _value), do: :error
+
+  defp check(true, value), do: {:ok, value}
+  defp check(false, _value), do: :error
+
+  defp cast_all(list, parse) do
+    cast = Enum.map(list, parse)
+    if :error in cast, do: :error, else: {:ok, Enum.map(cast, &elem(&1, 1))}
+  end
+
+  defp parse_network(text) when is_binary(text), do: IP.parse_cidr(text)
+  defp parse_network(_other), do: :error
+
+  defp resolver?(module) do
+    is_atom(module) and Code.ensure_loaded?(module) and
+      Enum.all?([basename: 1, lookup: 2, list_nodes: 0, connect_node: 1], fn {f, a} ->
+        function_exported?(module, f, a)
+      end)
+  end
+end

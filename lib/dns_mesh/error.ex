@@ -1,0 +1,150 @@
+defmodule DNSMesh.Error do
+  @moduledoc """
+  Why something did not work: a closed list of reasons, and one sentence for each.
+
+  Reasons of a lookup, as in `{:error, reason}` of `DNSMesh.lookup/2`, in `DNSMesh.Status` and in events:
+
+  | reason | meaning |
+  |---|---|
+  | `:nxdomain` | the name server says there is no such name (RFC 1035 §4.1.1, RCODE 3) |
+  | `:no_records` | the name exists, but has no records of this type (RFC 2308 §2.2) |
+  | `:timeout` | no name server answered in time |
+  | `:servfail`, `:refused`, `:formerr`, `:notimp` | the name server failed, refused, or did not understand (RFC 1035 §4.1.1, RCODE 2, 5, 1, 4) |
+  | `{:rcode, code}` | any other response code of a name server |
+  | `:bad_reply` | a reply that cannot be decoded, or does not fit the question |
+  | `:truncated` | a reply that is cut short over TCP too |
+  | `{:network, text}` | the name server cannot be reached; the operating system's words |
+  | `{:bad_name, why}` | not a name one can ask for; nothing was sent |
+  | `:panicked`, `:dropped`, `{:runtime, text}`, `:lost_reply` | a fault of DNSMesh itself: please report it |
+  | `{:not_loaded, text}` | the native library could not be loaded |
+  | `{:raised, text}`, `{:bad_return, text}` | the `:resolver` module raised, or returned something else than addresses |
+
+  Reasons of a peer, in `DNSMesh.Status`:
+
+  | reason | state | meaning |
+  |---|---|---|
+  | `{:connect_failed, ms}` | waiting | `Node.connect/1` gave `false` after so many milliseconds |
+  | `:connect_timeout` | joining | dialled for longer than `:connect_timeout`, and still being dialled |
+  | `:not_distributed` | waiting | this node is not distributed |
+  | `:atom_budget` | waiting | too many new names lately: one atom for each is never freed |
+  | `:short_names` | refused | this node runs with short names, peers are found by address |
+  | `:named_by_host` | refused | this node's name ends in a host name, peers are found by address |
+  | `:wrong_family` | refused | an IPv6 address on an IPv4 distribution, or the other way round |
+  | `:not_allowed` | refused | the address is not in `:allow` |
+  | `:self` | refused | this node itself |
+
+  A name that no room is left for (`:max_peers`) is not kept as a peer: `:peer_budget` is the problem told in its place.
+  """
+
+  @type name_fault ::
+          :empty
+          | :too_long
+          | :label_too_long
+          | :empty_label
+          | :blank
+          | :control
+          | :not_ascii
+          | :bad_character
+          | :not_a_string
+  @type reason ::
+          :nxdomain
+          | :no_records
+          | :timeout
+          | :servfail
+          | :refused
+          | :formerr
+          | :notimp
+          | {:rcode, 0..65_535}
+          | :bad_reply
+          | :truncated
+          | {:network, String.t()}
+          | {:bad_name, name_fault()}
+          | :panicked
+          | :dropped
+          | {:runtime, String.t()}
+          | {:not_loaded, String.t()}
+          | :lost_reply
+          | {:raised, String.t()}
+          | {:bad_return, String.t()}
+          | {:connect_failed, non_neg_integer()}
+          | :connect_timeout
+          | :not_distributed
+          | :atom_budget
+          | :peer_budget
+          | :short_names
+          | :named_by_host
+          | :wrong_family
+          | :not_allowed
+          | :self
+
+  @doc """
+  The sentence for a reason, without a full stop, to stand behind a colon.
+
+      iex> DNSMesh.Error.message(:nxdomain)
+      "no such name (NXDOMAIN)"
+      iex> DNSMesh.Error.message({:bad_name, :blank})
+      "the name holds a blank"
+
+  A reason that is not in the list (a `:resolver` module's own) is inspected.
+  """
+  @spec message(reason() | term()) :: String.t()
+  def message(:nxdomain), do: "no such name (NXDOMAIN)"
+  def message(:no_records), do: "the name has no records of this type"
+  def message(:timeout), do: "no answer in time"
+  def message(:servfail), do: "the name server failed (SERVFAIL)"
+  def message(:refused), do: "the name server refused (REFUSED)"
+  def message(:formerr), do: "the name server did not understand the question (FORMERR)"
+  def message(:notimp), do: "the name server does not do such questions (NOTIMP)"
+  def message({:rcode, code}), do: "the name server answered with response code #{code}"
+  def message(:bad_reply), do: "the name server's reply cannot be decoded"
+  def message(:truncated), do: "the name server's reply is cut short, over TCP too"
+  def message({:network, text}), do: "the name server cannot be reached (#{text})"
+  def message({:bad_name, why}), do: name_fault(why)
+  def message(:panicked), do: "the resolver panicked; this is a bug in DNSMesh, please report it"
+
+  def message(:dropped),
+    do: "the resolver dropped the lookup; this is a bug in DNSMesh, please report it"
+
+  def message({:runtime, text}), do: "the resolver's thread could not be started (#{text})"
+  def message({:not_loaded, text}), do: text
+
+  def message(:lost_reply),
+    do: "the resolver never replied; this is a bug in DNSMesh, please report it"
+
+  def message({:raised, text}), do: "the :resolver module raised: #{text}"
+
+  def message({:bad_return, text}),
+    do: "the :resolver module returned #{text} instead of a list of addresses"
+
+  def message({:connect_failed, ms}), do: "could not connect (gave up after #{ms} ms)"
+  def message(:connect_timeout), do: "still trying to connect"
+  def message(:not_distributed), do: "this node is not distributed"
+  def message(:atom_budget), do: "too many new names lately, waiting for room"
+  def message(:peer_budget), do: "more names than :max_peers"
+  def message(:short_names), do: "this node runs with short names"
+  def message(:named_by_host), do: "this node is named by a host name, peers by address"
+  def message(:wrong_family), do: "this node's distribution speaks the other IP version"
+  def message(:not_allowed), do: "the address is not in :allow"
+  def message(:self), do: "this node itself"
+  def message(other), do: inspect(other)
+
+  defp name_fault(:empty), do: "the name is empty"
+  defp name_fault(:too_long), do: "the name is longer than 253 characters"
+
+  defp name_fault(:label_too_long),
+    do: "a part of the name between dots is longer than 63 characters"
+
+  defp name_fault(:empty_label),
+    do: "the name has an empty part, two dots in a row or a dot at its start"
+
+  defp name_fault(:blank), do: "the name holds a blank"
+  defp name_fault(:control), do: "the name holds a control character"
+
+  defp name_fault(:not_ascii),
+    do: "the name holds a character outside ASCII; write it in its xn-- form"
+
+  defp name_fault(:not_a_string), do: "the name is not a string"
+
+  defp name_fault(:bad_character),
+    do: "the name holds a character other than letters, digits, hyphen, underscore and dot"
+end

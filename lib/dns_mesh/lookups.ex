@@ -1,0 +1,118 @@
+defmodule DNSMesh.Lookups do
+  @moduledoc false
+  # What has been asked and what was last said: one entry for each query item and record type. Pure; the Poller asks.
+  #
+  # Three kinds of outcome, never mixed: records; a conclusive "nobody" (no such name, or no records of the type); and
+  # a failure, which says nothing about names at all.
+
+  alias DNSMesh.{Answer, Problems, Query}
+
+  @nobody [:nxdomain, :no_records]
+
+  @enforce_keys [:entries, :interval]
+  defstruct [:entries, :interval, nobody_since: %{}, problems: %Problems{}]
+
+  @type key :: {Query.t(), :a | :aaaa | :srv}
+  @type entry :: %{
+          key: key(),
+          answer: {Answer.t(), at :: integer()} | nil,
+          failure: {failure(), at :: integer()} | nil
+        }
+  @type failure :: %{
+          required(:reason) => DNSMesh.Error.reason(),
+          required(:server) => String.t() | nil,
+          optional(atom()) => term()
+        }
+  @type t :: %__MODULE__{entries: [entry()], interval: pos_integer()}
+
+  @spec new([key()], pos_integer()) :: t()
+  def new(keys, interval) do
+    %__MODULE__{
+      entries: Enum.map(keys, &%{key: &1, answer: nil, failure: nil}),
+      interval: interval
+    }
+  end
+
+  @spec keys(t()) :: [key()]
+  def keys(lookups), do: Enum.map(lookups.entries, & &1.key)
+
+  @doc "Whether a failure is the conclusive statement that there is nobody."
+  @spec nobody?(failure()) :: boolean()
+  def nobody?(%{reason: reason}), do: reason in @nobody
+
+  @doc "Notes what came of one lookup, and tells what is to be said about it."
+  @spec done(t(), key(), {:ok, Answer.t()} | {:error, failure()}, integer()) ::
+          {t(), [Problems.effect()]}
+  def done(lookups, key, result, now) do
+    entries = Enum.map(lookups.entries, &if(&1.key == key, do: update(&1, result, now), else: &1))
+
+    {%{lookups | entries: entries}, []}
+    |> failure_problem(key, result, now)
+    |> truncation_problem(key, result, now)
+    |> nobody_problem(key, now)
+  end
+
+  defp update(entry, {:ok, answer}, now), do: %{entry | answer: {answer, now}, failure: nil}
+  defp update(entry, {:error, failure}, now), do: %{entry | failure: {failure, now}}
+
+  defp failure_problem(acc, {query, type} = key, result, now) do
+    {there?, face, details} =
+      case result do
+        {:error, %{reason: reason} = failure} when reason not in @nobody ->
+          {true, reason, %{reason: reason, server: failure.server}}
+
+        _conclusive ->
+          {false, nil, %{}}
+      end
+
+    problem(
+      acc,
+      there?,
+      {:lookup_failed, key},
+      face,
+      Map.merge(details, %{query: query.text, type: type}),
+      now
+    )
+  end
+
+  defp truncation_problem(acc, {query, type} = key, result, now) do
+    there? = match?({:ok, %Answer{truncated?: true}}, result)
+    problem(acc, there?, {:answer_truncated, key}, nil, %{query: query.text, type: type}, now)
+  end
+
+  # A name that lists nobody is normal for a moment: the first node of a cluster, a pod that is not ready yet. It is
+  # worth a word when it has lasted for an interval, and only when no record type of the item found anybody.
+  defp nobody_problem({lookups, events}, {query, _type}, now) do
+    failures = for %{key: {^query, _}} = entry <- lookups.entries, do: entry.failure
+    nobody? = Enum.all?(failures, &(&1 != nil and nobody?(elem(&1, 0))))
+    since = if nobody?, do: lookups.nobody_since[query] || now
+    lookups = %{lookups | nobody_since: Map.put(lookups.nobody_since, query, since)}
+    details = if nobody?, do: nobody_details(failures), else: %{}
+
+    if since != nil and now - since < lookups.interval do
+      {lookups, events}
+    else
+      problem(
+        {lookups, events},
+        since != nil,
+        {:nobody, query},
+        details[:reason],
+        Map.put(details, :query, query.text),
+        now
+      )
+    end
+  end
+
+  # "No records" tells more than "no such name": the name is there.
+  defp nobody_details(failures) do
+    {failure, _at} = Enum.max_by(failures, fn {failure, _at} -> failure.reason == :no_records end)
+    %{reason: failure.reason, server: failure.server}
+  end
+
+  defp problem({lookups, events}, there?, key, face, details, now) do
+    {problems, told} =
+      Problems.check(lookups.problems, there?, key, face, details, now, lookups.interval)
+
+    {%{lookups | problems: problems}, events ++ told}
+  end
+end

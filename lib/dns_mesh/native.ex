@@ -1,0 +1,71 @@
+defmodule DNSMesh.Native do
+  @moduledoc false
+  # The stubs of the Rust library, in the order of native/dns_mesh_nif/src/lib.rs. Nobody but DNSMesh.Resolver
+  # and DNSMesh.NodeName calls them.
+  #
+  # Loading never fails the module: a release in embedded mode loads every module at boot, also in a VM that has no
+  # query and will never ask, and a failed @on_load there would stop the boot. The outcome is kept and
+  # `DNSMesh.start_link/1` turns it into a sentence.
+
+  @on_load :load
+
+  @type handle :: reference()
+  @type settings :: %{
+          nameservers: [{:inet.ip_address(), :inet.port_number()}],
+          resolv_conf: String.t(),
+          hosts: String.t()
+        }
+
+  @doc false
+  @spec load() :: :ok
+  def load do
+    path = library_path()
+    :persistent_term.put({__MODULE__, :load}, load_result(:erlang.load_nif(path, 0), path))
+    :ok
+  end
+
+  # What became of loading the library: `:ok`, or the loader's own words and the file they are about.
+  @spec loaded() :: :ok | {:error, {text :: String.t(), path :: String.t()}}
+  def loaded, do: :persistent_term.get({__MODULE__, :load})
+
+  @spec resolver_open(settings()) :: {:ok, handle()}
+  def resolver_open(_settings), do: :erlang.nif_error(:nif_not_loaded)
+
+  # Returns at once; later the caller gets exactly one `{ref, {:ok, answer} | {:error, failure}}`.
+  @spec lookup(
+          handle(),
+          reference(),
+          :a | :aaaa | :srv,
+          [:inet | :inet6],
+          String.t(),
+          pos_integer()
+        ) :: :ok
+  def lookup(_handle, _ref, _type, _families, _name, _timeout),
+    do: :erlang.nif_error(:nif_not_loaded)
+
+  @spec check_name(String.t()) :: :ok | {:error, {:bad_name, atom()}}
+  def check_name(_name), do: :erlang.nif_error(:nif_not_loaded)
+
+  @spec interfaces() :: {:ok, [{String.t(), :inet.ip_address(), 0..128}]} | {:error, String.t()}
+  def interfaces, do: :erlang.nif_error(:nif_not_loaded)
+
+  defp library_path do
+    # The application may not be loaded yet (mix run --no-start), its ebin is on the path all the same.
+    case :code.priv_dir(:dns_mesh) do
+      {:error, :bad_name} ->
+        :filename.join([:filename.dirname(:code.which(__MODULE__)), ~c"..", ~c"priv"])
+
+      priv ->
+        priv
+    end
+    |> :filename.join(~c"native/libdns_mesh_nif")
+  end
+
+  defp load_result(:ok, _path), do: :ok
+
+  # A second load of the same module in one VM: the first library is still mapped and goes on working.
+  defp load_result({:error, {:reload, _text}}, _path), do: :ok
+
+  defp load_result({:error, {_kind, text}}, path),
+    do: {:error, {List.to_string(text), "#{path}.so"}}
+end

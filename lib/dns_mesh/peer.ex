@@ -1,0 +1,73 @@
+defmodule DNSMesh.Peer do
+  @moduledoc false
+  # A peer: a name that stood in an answer, and what became of it. The states are documented in DNSMesh.Status; the
+  # functions are the ways from one to another. Times are monotonic milliseconds.
+
+  alias DNSMesh.Backoff
+
+  @enforce_keys [:name, :since]
+  defstruct [
+    :name,
+    :since,
+    :reason,
+    :next_at,
+    :missing_since,
+    :refusal,
+    state: :new,
+    failures: 0,
+    once_connected?: false
+  ]
+
+  @type state :: :new | :joining | :connected | :waiting | :refused
+  @type t :: %__MODULE__{
+          name: String.t(),
+          state: state(),
+          reason: DNSMesh.Error.reason() | nil,
+          failures: non_neg_integer(),
+          once_connected?: boolean(),
+          # When it came into its state.
+          since: integer(),
+          # When it is dialled again.
+          next_at: integer() | nil,
+          # Since when no answer lists it.
+          missing_since: integer() | nil,
+          # What policy has against it. Such a peer is not dialled, but may be connected when it dialled us.
+          refusal: DNSMesh.Error.reason() | nil
+        }
+
+  @spec new(String.t(), integer()) :: t()
+  def new(name, now), do: %__MODULE__{name: name, since: now}
+
+  @spec enter(t(), state(), DNSMesh.Error.reason() | nil, integer()) :: t()
+  def enter(%__MODULE__{state: state, reason: reason} = peer, state, reason, _now), do: peer
+
+  def enter(peer, state, reason, now),
+    do: %{peer | state: state, reason: reason, since: now, next_at: nil}
+
+  @spec connected(t(), integer()) :: t()
+  def connected(peer, now),
+    do: %{enter(peer, :connected, nil, now) | failures: 0, once_connected?: true}
+
+  @spec judged(t(), DNSMesh.Policy.verdict()) :: t()
+  def judged(peer, {:refused, reason}), do: %{peer | refusal: reason}
+  def judged(peer, _verdict), do: %{peer | refusal: nil}
+
+  # A lost peer is dialled again at the next poll: a burst of polls follows a nodedown.
+  @spec lost(t(), integer()) :: t()
+  def lost(%__MODULE__{refusal: nil} = peer, now),
+    do: %{enter(peer, :new, nil, now) | failures: 0}
+
+  def lost(peer, now), do: enter(peer, :refused, peer.refusal, now)
+
+  @spec failed(t(), DNSMesh.Error.reason(), pos_integer(), float(), integer()) :: t()
+  def failed(peer, reason, interval, chance, now) do
+    failures = peer.failures + 1
+    delay = Backoff.delay(failures, peer.once_connected?, interval, chance)
+    %{enter(peer, :waiting, reason, now) | failures: failures, next_at: now + delay}
+  end
+
+  # Waiting for something that lies with this node, which every poll may find mended.
+  @spec postponed(t(), DNSMesh.Error.reason(), pos_integer(), integer()) :: t()
+  def postponed(peer, reason, interval, now),
+    do: %{enter(peer, :waiting, reason, now) | next_at: now + interval}
+end

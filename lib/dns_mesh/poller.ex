@@ -1,0 +1,312 @@
+defmodule DNSMesh.Poller do
+  @moduledoc false
+  # The only process with state. It carries mail between the pure parts (Roster, Lookups, Pace) and the outside, and
+  # never waits: a lookup is a ref, a join is a monitored process, and `status` is a copy of what is known.
+  #
+  #   timer :poll ──▶ survey the world ──▶ ask each item ──▶ {ref, reply} ──▶ Lookups, Roster ──▶ effects
+  #
+  # Whatever it does not know (a reply after its deadline, a stray message) it drops: no mail may end it.
+
+  use GenServer
+
+  alias DNSMesh.{Answer, Config, Lookups, NodeName, Outside, Pace, Query, Roster, Telemetry}
+
+  @enforce_keys [:config, :outside, :roster, :lookups, :pace]
+  defstruct [
+    :config,
+    :outside,
+    :roster,
+    :lookups,
+    :pace,
+    # The one timer of the rhythm, and the token its message must carry.
+    timer: nil,
+    # %{ref => %{what: :survey | key, pid: pid | nil, since: ms, timer: ref}}
+    asked: %{},
+    # %{monitor => name} of running join processes.
+    joins: %{},
+    fill?: false,
+    # %{since: ms, open: refs still awaited} of the round under way.
+    round: nil
+  ]
+
+  @spec start_link(Config.t()) :: GenServer.on_start()
+  def start_link(%Config{} = config),
+    do: GenServer.start_link(__MODULE__, config, name: config.name)
+
+  ## Callbacks
+
+  @impl true
+  def init(config) do
+    Telemetry.prepare()
+
+    # Before the first look at the list: a node that comes in between is then in the mailbox, not lost.
+    :ok = :net_kernel.monitor_nodes(true, node_type: :all)
+
+    keys =
+      for query <- config.queries, type <- Query.types(query, config.types), do: {query, type}
+
+    state = %__MODULE__{
+      config: config,
+      outside: Outside.open(config),
+      roster: Roster.new(config, :erlang.unique_integer()),
+      lookups: Lookups.new(keys, config.interval),
+      pace: Pace.new(config.interval, now())
+    }
+
+    {:ok, state, {:continue, :poll}}
+  end
+
+  @impl true
+  def handle_continue(:poll, state), do: {:noreply, poll(state)}
+
+  @impl true
+  def handle_call(:status, _from, state),
+    do: {:reply, {state.config, Roster.seen(state.roster), state.lookups, now()}, state}
+
+  def handle_call(_unknown, _from, state), do: {:reply, {:error, :unknown_call}, state}
+
+  @impl true
+  def handle_cast(:poll, state), do: {:noreply, poll(state)}
+  def handle_cast(_unknown, state), do: {:noreply, state}
+
+  @impl true
+  def handle_info({:poll, token}, %{timer: {_ref, token}} = state), do: {:noreply, poll(state)}
+
+  def handle_info({:deadline, ref}, state), do: {:noreply, give_up(state, ref)}
+
+  def handle_info({ref, reply}, state) when is_map_key(state.asked, ref),
+    do: {:noreply, replied(state, ref, reply)}
+
+  def handle_info({:DOWN, ref, :process, _pid, reason}, state) when is_map_key(state.asked, ref),
+    do: {:noreply, replied(state, ref, reason)}
+
+  def handle_info({:DOWN, ref, :process, _pid, reason}, state) when is_map_key(state.joins, ref),
+    do: {:noreply, joined(state, ref, reason)}
+
+  def handle_info(:fill, state), do: {:noreply, roster(%{state | fill?: false}, :fill)}
+
+  # Our own node coming up is no peer.
+  def handle_info({event, node, _info}, state)
+      when event in [:nodeup, :nodedown] and node == node(),
+      do: {:noreply, state}
+
+  def handle_info({:nodeup, node, info}, state) when is_atom(node) do
+    {:noreply, roster(state, {:nodeup, Atom.to_string(node), node_type(info)})}
+  end
+
+  def handle_info({:nodedown, node, info}, state) when is_atom(node) do
+    state = roster(state, {:nodedown, Atom.to_string(node), node_type(info)})
+    pace = Pace.burst(state.pace, now())
+
+    # Only a new burst moves the timer: nodes that go down one after the other must not put the next poll off for ever.
+    {:noreply, if(pace == state.pace, do: state, else: arm(%{state | pace: pace}))}
+  end
+
+  def handle_info(_stray, state), do: {:noreply, state}
+
+  ## A round
+
+  defp poll(state) do
+    state = arm(state)
+
+    # A survey that takes longer than a poll takes that poll's place.
+    if Enum.any?(state.asked, fn {_ref, asked} -> asked.what == :survey end) do
+      state
+    else
+      case Outside.survey(state.outside) do
+        {:now, world} -> begin_round(state, world)
+        {:later, asked} -> await(state, :survey, asked)
+      end
+    end
+  end
+
+  defp begin_round(state, world) do
+    state = roster(state, {:round, world})
+    under_way = for {_ref, %{what: what}} <- state.asked, do: what
+
+    state =
+      Enum.reduce(Lookups.keys(state.lookups) -- under_way, state, fn key, state ->
+        await(state, key, Outside.ask(state.outside, key, state.config.timeout))
+      end)
+
+    # What the last round still waits for belongs to this one now.
+    since = if state.round, do: state.round.since, else: now()
+    end_round(%{state | round: %{since: since, open: MapSet.new(Map.keys(state.asked))}})
+  end
+
+  defp end_round(%{round: %{open: open, since: since}} = state) when open == %MapSet{} do
+    counts = Roster.counts(state.roster)
+    tell(state, [:round, :stop], Map.put(counts, :duration, now() - since))
+
+    %{state | round: nil}
+  end
+
+  defp end_round(state), do: state
+
+  ## What was asked, and what came of it
+
+  defp await(state, what, {ref, pid}) do
+    {patience, _reason} = Outside.patience(state.outside, state.config.timeout)
+    timer = Process.send_after(self(), {:deadline, ref}, patience)
+
+    %{
+      state
+      | asked: Map.put(state.asked, ref, %{what: what, pid: pid, since: now(), timer: timer})
+    }
+  end
+
+  defp replied(state, ref, reply) do
+    {asked, state} = no_longer_asked(state, ref)
+    _ = Process.cancel_timer(asked.timer)
+
+    case asked.what do
+      :survey -> surveyed(state, Outside.surveyed(state.outside, reply))
+      key -> looked_up(state, ref, key, Outside.answered(state.outside, key, reply), asked.since)
+    end
+  end
+
+  defp give_up(state, ref) when is_map_key(state.asked, ref) do
+    {asked, state} = no_longer_asked(state, ref)
+    {_patience, reason} = Outside.patience(state.outside, state.config.timeout)
+
+    if asked.pid do
+      Process.demonitor(ref, [:flush])
+      Process.exit(asked.pid, :kill)
+    end
+
+    case asked.what do
+      :survey -> surveyed(state, {:error, reason})
+      key -> looked_up(state, ref, key, {:error, %{reason: reason, server: nil}}, asked.since)
+    end
+  end
+
+  defp give_up(state, _long_answered), do: state
+
+  defp no_longer_asked(state, ref) do
+    {asked, rest} = Map.pop!(state.asked, ref)
+    {asked, %{state | asked: rest}}
+  end
+
+  defp surveyed(state, {:ok, world}), do: begin_round(state, world)
+
+  # Without a view of the world there is nothing to compare answers with: this round is skipped, and told.
+  defp surveyed(state, {:error, reason}) do
+    tell(state, [:round, :skipped], %{}, %{reason: reason})
+    state
+  end
+
+  defp looked_up(state, ref, {query, type} = key, result, since) do
+    tell(
+      state,
+      [:lookup, :stop],
+      %{duration: now() - since, records: count(result)},
+      lookup_metadata(query, type, result)
+    )
+
+    {lookups, effects} = Lookups.done(state.lookups, key, result, now())
+    state = run(%{state | lookups: lookups}, effects)
+    state = heed(state, key, result)
+
+    if state.round,
+      do: end_round(update_in(state.round.open, &MapSet.delete(&1, ref))),
+      else: state
+  end
+
+  defp heed(state, {query, _type} = key, {:ok, answer}),
+    do: roster(state, {:answer, key, query.basename, Answer.listed(answer)})
+
+  # A failure says nothing about names, so nothing is forgotten by it.
+  defp heed(state, key, {:error, failure}),
+    do: if(Lookups.nobody?(failure), do: roster(state, {:listed_nothing, key}), else: state)
+
+  defp count({:ok, answer}), do: length(answer.records)
+  defp count({:error, _failure}), do: 0
+
+  defp lookup_metadata(query, type, {:ok, answer}),
+    do: %{
+      query: query.text,
+      type: type,
+      result: :ok,
+      server: answer.server,
+      name: answer.name,
+      ttl: answer.ttl
+    }
+
+  defp lookup_metadata(query, type, {:error, failure}),
+    do: %{query: query.text, type: type, result: {:error, failure.reason}, server: failure.server}
+
+  ## Joins
+
+  defp joined(state, monitor, reason) do
+    {name, joins} = Map.pop!(state.joins, monitor)
+
+    outcome =
+      case reason do
+        {:joined, outcome} -> outcome
+        died -> {:down, died}
+      end
+
+    roster(fill_soon(%{state | joins: joins}), {:joined, name, outcome})
+  end
+
+  # By a message to ourselves: behind the ends of other joins that are in the mailbox already.
+  defp fill_soon(%{fill?: true} = state), do: state
+
+  defp fill_soon(state) do
+    send(self(), :fill)
+    %{state | fill?: true}
+  end
+
+  ## The roster and its effects
+
+  defp roster(state, event) do
+    {roster, effects} = Roster.handle(state.roster, event, now())
+    run(%{state | roster: roster}, effects)
+  end
+
+  defp run(state, effects) do
+    {state, unnamed} = Enum.reduce(effects, {state, []}, &run_one/2)
+    if unnamed == [], do: state, else: roster(fill_soon(state), {:no_atoms, unnamed})
+  end
+
+  defp run_one({:event, event, measurements, metadata}, {state, unnamed}) do
+    tell(state, event, measurements, metadata)
+    {state, unnamed}
+  end
+
+  defp run_one({:join, name}, {state, unnamed}) do
+    case NodeName.to_atom(name) do
+      {:ok, node} ->
+        {_pid, monitor} = Outside.join(state.outside, node)
+        {%{state | joins: Map.put(state.joins, monitor, name)}, unnamed}
+
+      {:error, :atom_budget} ->
+        {state, [name | unnamed]}
+    end
+  end
+
+  ## Small things
+
+  defp arm(state) do
+    _ = with {ref, _token} <- state.timer, do: Process.cancel_timer(ref)
+    token = make_ref()
+    delay = Pace.delay(state.pace, now(), :rand.uniform())
+    %{state | timer: {Process.send_after(self(), {:poll, token}, delay), token}}
+  end
+
+  defp tell(state, event, measurements, metadata \\ %{}),
+    do:
+      Telemetry.emit(
+        event,
+        measurements,
+        Map.put(metadata, :mesh, state.config.name),
+        state.config.log
+      )
+
+  # Not Keyword.get/3: anybody may send us mail of this shape, with an improper list in it.
+  defp node_type([{:node_type, type} | _rest]), do: type
+  defp node_type([_other | rest]), do: node_type(rest)
+  defp node_type(_end), do: :visible
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

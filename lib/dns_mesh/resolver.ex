@@ -1,0 +1,115 @@
+defmodule DNSMesh.Resolver do
+  @moduledoc false
+  # Asking the native resolver: what goes in, and what its one message means. The Rust side keeps the deadline.
+
+  alias DNSMesh.{Answer, IP, Native}
+
+  @type type :: :a | :aaaa | :srv
+  @type failure :: %{
+          required(:reason) => DNSMesh.Error.reason(),
+          required(:server) => String.t() | nil,
+          optional(atom()) => term()
+        }
+  @type result :: {:ok, Answer.t()} | {:error, failure()}
+
+  # What the caller waits beyond the deadline that Rust keeps, before it takes the reply for lost.
+  @grace 1_000
+
+  @doc "Whether the library is there; else a sentence that says what to do."
+  @spec ready() :: :ok | {:error, String.t()}
+  def ready do
+    case Native.loaded() do
+      :ok -> :ok
+      {:error, {text, path}} -> {:error, not_loaded(text, path, File.exists?(path))}
+    end
+  end
+
+  # Without the library there is nothing to check by; its absence is said where it is needed, in `ready/0`.
+  @spec check_name(term()) :: :ok | {:error, {:bad_name, DNSMesh.Error.name_fault()}}
+  def check_name(name) when is_binary(name),
+    do: if(Native.loaded() == :ok, do: Native.check_name(name), else: :ok)
+
+  def check_name(_other), do: {:error, {:bad_name, :not_a_string}}
+
+  @type files :: %{:resolv_conf => String.t(), :hosts => String.t(), optional(atom()) => term()}
+
+  @spec open([{IP.t(), :inet.port_number()}], files()) :: Native.handle()
+  def open(nameservers, files \\ %{resolv_conf: "/etc/resolv.conf", hosts: "/etc/hosts"}) do
+    {:ok, handle} =
+      Native.resolver_open(
+        Map.put(Map.take(files, [:resolv_conf, :hosts]), :nameservers, nameservers)
+      )
+
+    handle
+  end
+
+  @doc "Asks, and returns at once. The caller gets exactly one `{ref, reply}`, which `result/1` reads."
+  @spec ask(Native.handle(), type(), [:inet | :inet6], String.t(), pos_integer()) :: reference()
+  def ask(handle, type, families, host, timeout) do
+    ref = make_ref()
+    :ok = Native.lookup(handle, ref, type, families, host, timeout)
+    ref
+  end
+
+  @spec result({:ok, map()} | {:error, failure()}) :: result()
+  def result({:ok, %{truncated: truncated?} = answer}) do
+    {:ok, struct!(Answer, answer |> Map.delete(:truncated) |> Map.put(:truncated?, truncated?))}
+  end
+
+  def result({:error, failure}), do: {:error, failure}
+
+  @doc "How long to wait for a reply that Rust owes at its deadline."
+  @spec patience(pos_integer()) :: pos_integer()
+  def patience(timeout), do: timeout + @grace
+
+  @doc """
+  Asks and waits, from a process of its own: a reply that comes too late must not end up in the caller's mailbox.
+  """
+  @spec lookup(String.t(), type(), [{IP.t(), :inet.port_number()}], pos_integer()) :: result()
+  def lookup(host, type, nameservers, timeout) do
+    {pid, monitor} =
+      spawn_monitor(fn ->
+        ref = ask(open(nameservers), type, [:inet, :inet6], host, timeout)
+
+        receive do
+          {^ref, reply} -> exit({:shutdown, result(reply)})
+        after
+          patience(timeout) -> exit({:shutdown, {:error, %{reason: :lost_reply, server: nil}}})
+        end
+      end)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, {:shutdown, result}} -> result
+      {:DOWN, ^monitor, :process, ^pid, _died} -> {:error, %{reason: :lost_reply, server: nil}}
+    end
+  end
+
+  @doc "This machine's own addresses."
+  @spec own_addresses() :: [IP.t()]
+  def own_addresses do
+    case Native.interfaces() do
+      {:ok, interfaces} -> for {_name, ip, _prefix} <- interfaces, uniq: true, do: ip
+      # Nothing known of ourselves: peers are then told from us by the node name alone.
+      {:error, _text} -> []
+    end
+  end
+
+  defp not_loaded(text, path, exists?) do
+    what =
+      cond do
+        not exists? ->
+          "it is not there; run `mix deps.compile dns_mesh --force` (or `mix compile --force`) and build the release anew"
+
+        text =~ "GLIBC" or text =~ "musl" or text =~ "ld-linux" or text =~ "symbol not found" ->
+          "it was built for another C library (glibc here, musl there, or a newer glibc); build it on the system it runs on"
+
+        text =~ "libgcc_s" ->
+          "the system lacks libgcc_s.so.1; install libgcc (Debian: libgcc-s1, Alpine: libgcc)"
+
+        true ->
+          "build it anew on this system with `mix deps.compile dns_mesh --force`"
+      end
+
+    "DNSMesh cannot load its native library #{path}: #{what}. The loader said: #{text}"
+  end
+end

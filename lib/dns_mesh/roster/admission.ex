@@ -1,0 +1,156 @@
+defmodule DNSMesh.Roster.Admission do
+  @moduledoc false
+  # Who is held: the names of answers, judged by policy, as long as there is room, until they have been missing for long.
+
+  alias DNSMesh.{IP, NodeName, Peer, Policy}
+  alias DNSMesh.Roster.Book
+
+  @forget_rounds 10
+  @forget_min 60_000
+
+  @spec answer(Book.acc(), Book.key(), String.t(), [IP.t()], integer()) :: Book.acc()
+  def answer(acc, key, basename, ips, now) do
+    addresses = Map.new(ips, &{NodeName.build(basename, &1), &1})
+
+    acc
+    |> list(key, addresses, now)
+    |> judge(key, basename, addresses, now)
+    |> keep_held(key)
+    |> public_problem(key, now)
+  end
+
+  @doc "The lookup listed nobody: what it listed before is missing from now on."
+  @spec nobody(Book.acc(), Book.key(), integer()) :: Book.acc()
+  def nobody(acc, key, now), do: list(acc, key, %{}, now)
+
+  @doc "Drops the names that no answer has listed for long, and that are not linked."
+  @spec forget(Book.acc(), integer()) :: Book.acc()
+  def forget({roster, effects} = acc, now) do
+    case for {name, peer} <- roster.peers, long_gone?(peer, roster, now), do: name do
+      [] ->
+        acc
+
+      names ->
+        acc = {%{roster | peers: Map.drop(roster.peers, names)}, effects}
+        Book.tell(acc, [:peers, :forgotten], %{count: length(names)}, %{peers: Enum.sort(names)})
+    end
+  end
+
+  defp long_gone?(%Peer{missing_since: nil}, _roster, _now), do: false
+
+  defp long_gone?(%Peer{name: name, missing_since: since}, roster, now) do
+    now - since >= max(@forget_rounds * roster.interval, @forget_min) and
+      name not in roster.connected and not Map.has_key?(roster.joining, name)
+  end
+
+  # A name that no lookup's last answer holds is missing from now on. Only the peers that this changes are touched:
+  # mostly it is none.
+  defp list({roster, effects}, key, addresses, now) do
+    answers = Map.put(roster.answers, key, addresses)
+    lists = Map.values(answers)
+
+    roster =
+      Enum.reduce(roster.peers, roster, fn {name, peer}, roster ->
+        case {Enum.any?(lists, &is_map_key(&1, name)), peer.missing_since} do
+          {true, since} when since != nil -> Book.put(roster, %{peer | missing_since: nil})
+          {false, nil} -> Book.put(roster, %{peer | missing_since: now})
+          _as_before -> roster
+        end
+      end)
+
+    {%{roster | answers: answers}, effects}
+  end
+
+  # What was left out is not remembered: an answer may list four times what may be held.
+  defp keep_held({roster, effects}, key) do
+    held = Map.take(roster.answers[key], Map.keys(roster.peers))
+    {%{roster | answers: Map.put(roster.answers, key, held)}, effects}
+  end
+
+  # Names already held are judged anew (this node's own name may have changed); new ones while there is room.
+  defp judge({roster, effects}, key, basename, addresses, now) do
+    {roster, _room, left_out} =
+      Enum.reduce(addresses, {roster, room(roster), 0}, fn {name, ip}, so_far ->
+        {roster, room, left_out} = so_far
+
+        case roster.peers do
+          %{^name => peer} ->
+            case obey(peer, verdict(roster, basename, ip), roster, now) do
+              ^peer -> so_far
+              peer -> {Book.put(roster, peer), room, left_out}
+            end
+
+          _full when room.join <= 0 ->
+            {roster, room, left_out + 1}
+
+          _unknown ->
+            peer = obey(Peer.new(name, now), verdict(roster, basename, ip), roster, now)
+            {roster, room} = admit(roster, peer, room)
+            {roster, room, left_out}
+        end
+      end)
+
+    details = %{left_out: left_out, max_peers: roster.max_peers}
+    Book.problem({roster, effects}, left_out > 0, {:peer_budget, key}, nil, details, now)
+  end
+
+  # Refused names have a room of their own: they must not crowd out the good ones, nor grow without bound. One that is
+  # linked all the same moves over to the held ones, so there is a bound on both together too.
+  defp room(%{max_peers: max, peers: peers}) do
+    refused = Enum.count(peers, fn {_, peer} -> peer.state == :refused end)
+    left = 2 * max - map_size(peers)
+    %{join: min(max - (map_size(peers) - refused), left), refuse: min(max - refused, left)}
+  end
+
+  defp admit(roster, %Peer{state: :refused}, %{refuse: none} = room) when none <= 0,
+    do: {roster, room}
+
+  defp admit(roster, %Peer{state: :refused} = peer, room),
+    do: {Book.put(roster, peer), %{room | refuse: room.refuse - 1}}
+
+  defp admit(roster, peer, room), do: {Book.put(roster, peer), %{room | join: room.join - 1}}
+
+  defp verdict(%{gated?: false}, _basename, _ip), do: :join
+  defp verdict(roster, basename, ip), do: Policy.judge(basename, ip, roster.world, roster.allow)
+
+  # A link is a fact, whatever policy says of it; when it is gone, policy's word counts again.
+  defp obey(peer, verdict, roster, now) do
+    peer = Peer.judged(peer, verdict)
+
+    cond do
+      peer.state in [:connected, :joining] ->
+        peer
+
+      peer.name in roster.connected ->
+        Peer.connected(peer, now)
+
+      peer.refusal != nil ->
+        Peer.enter(peer, :refused, peer.refusal, now)
+
+      match?({:waiting, _}, verdict) ->
+        Peer.postponed(peer, elem(verdict, 1), roster.interval, now)
+
+      peer.state == :refused ->
+        Peer.enter(peer, :new, nil, now)
+
+      true ->
+        peer
+    end
+  end
+
+  defp public_problem({%{gated?: false}, _effects} = acc, _key, _now), do: acc
+  defp public_problem({%{world: %{distribution: %{tls?: true}}}, _} = acc, _key, _now), do: acc
+
+  defp public_problem({roster, _effects} = acc, key, now) do
+    public =
+      for {name, ip} <- roster.answers[key],
+          roster.peers[name].refusal == nil,
+          IP.class(ip) == :public,
+          do: name
+
+    # Said, and never taken back: an answer of another query may hold no public address.
+    if public == [],
+      do: acc,
+      else: Book.problem(acc, true, :public_plain, nil, %{peers: Enum.sort(public)}, now)
+  end
+end

@@ -1,0 +1,121 @@
+defmodule DNSMesh.Roster.Book do
+  @moduledoc false
+  # What the roster has written down, and the ways of writing it that several of its rules share.
+
+  alias DNSMesh.{NodeName, Peer, Problems}
+
+  @enforce_keys [:interval, :connect_timeout, :max_peers, :allow, :basename, :gated?, :chance]
+  defstruct [
+    :interval,
+    :connect_timeout,
+    :max_peers,
+    :allow,
+    :basename,
+    :gated?,
+    :chance,
+    # The world of the last round: nil before the first.
+    world: nil,
+    peers: %{},
+    # What each lookup's last conclusive answer listed of the peers held: %{key => %{name => address}}.
+    answers: %{},
+    # Everything the VM is linked to, our peers or not.
+    connected: MapSet.new(),
+    # %{name => started at}: one entry per running join process.
+    joining: %{},
+    # Since the last round: for one log line about all of them.
+    came: [],
+    went: [],
+    problems: %Problems{}
+  ]
+
+  @type t :: %__MODULE__{
+          interval: pos_integer(),
+          connect_timeout: pos_integer(),
+          max_peers: pos_integer(),
+          allow: [DNSMesh.IP.cidr()] | :default,
+          basename: String.t() | nil,
+          gated?: boolean(),
+          chance: :rand.state(),
+          world: world() | nil,
+          peers: %{NodeName.t() => Peer.t()},
+          answers: %{key() => %{NodeName.t() => DNSMesh.IP.t()}},
+          connected: MapSet.t(),
+          joining: %{NodeName.t() => integer()},
+          came: [NodeName.t()],
+          went: [NodeName.t()],
+          problems: Problems.t()
+        }
+  @type key :: term()
+  @type world :: %{
+          required(:distribution) => DNSMesh.Distribution.t(),
+          required(:own_addresses) => [:inet.ip_address()],
+          required(:connected) => [NodeName.t()],
+          optional(:basename) => String.t()
+        }
+  @type effect :: {:join, NodeName.t()} | {:event, [atom()], map(), map()}
+  @typedoc "The roster, and the effects so far, the last first."
+  @type acc :: {t(), [effect()]}
+
+  @spec new(map(), integer()) :: t()
+  def new(config, seed) do
+    %__MODULE__{
+      interval: config.interval,
+      connect_timeout: config.connect_timeout,
+      max_peers: config.max_peers,
+      allow: config.allow,
+      basename: config.basename,
+      # A :resolver module stands for the whole outside: neither distribution nor addresses are judged then.
+      gated?: config.resolver == nil,
+      chance: :rand.seed_s(:exsss, seed)
+    }
+  end
+
+  @doc "The basename of peers whose query gives none: the option's, else this node's own."
+  @spec basename(t()) :: String.t() | nil
+  def basename(%__MODULE__{basename: nil, world: %{basename: basename}}), do: basename
+  def basename(%__MODULE__{basename: nil, world: world}), do: world.distribution.basename
+  def basename(%__MODULE__{basename: basename}), do: basename
+
+  @spec put(t(), Peer.t()) :: t()
+  def put(roster, peer), do: %{roster | peers: Map.put(roster.peers, peer.name, peer)}
+
+  @spec link(t(), NodeName.t(), integer()) :: t()
+  def link(roster, name, now) do
+    roster = %{roster | connected: MapSet.put(roster.connected, name)}
+
+    case roster.peers do
+      %{^name => peer} -> put(roster, Peer.connected(peer, now))
+      _stranger -> roster
+    end
+  end
+
+  @spec unlink(t(), NodeName.t(), integer()) :: t()
+  def unlink(roster, name, now) do
+    roster = %{roster | connected: MapSet.delete(roster.connected, name)}
+
+    case roster.peers do
+      # A join under way outlives the link it did not make.
+      %{^name => peer} when is_map_key(roster.joining, name) ->
+        put(roster, Peer.enter(peer, :joining, nil, now))
+
+      %{^name => peer} ->
+        put(roster, Peer.lost(peer, now))
+
+      _stranger ->
+        roster
+    end
+  end
+
+  @spec tell(acc(), [atom()], map(), map()) :: acc()
+  def tell({roster, effects}, event, measurements, metadata),
+    do: {roster, [{:event, event, measurements, metadata} | effects]}
+
+  @doc "Notes whether a problem is there, and tells it when it is time to; see `DNSMesh.Problems`."
+  @spec problem(acc(), boolean(), Problems.key(), face :: term(), map(), integer()) :: acc()
+  def problem({roster, effects}, there?, key, face, details, now) do
+    {problems, told} =
+      Problems.check(roster.problems, there?, key, face, details, now, roster.interval)
+
+    {%{roster | problems: problems}, told ++ effects}
+  end
+end

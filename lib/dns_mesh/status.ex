@@ -1,0 +1,213 @@
+defmodule DNSMesh.Status do
+  @moduledoc """
+  A picture of one instance at one moment, as `DNSMesh.status/1` gives it. Print it: `IO.puts(DNSMesh.status())`.
+
+    * `:name` - the instance.
+    * `:state` - `:running`, or `:not_running`.
+    * `:because` - why it is not running, a sentence; `nil` while it runs.
+    * `:node` - this node's name, a string; `nil` while it is not distributed.
+    * `:naming` - what that name means for being found, a sentence.
+    * `:connected` - every node this VM is linked to, sorted strings.
+    * `:queries` - a list of maps, one for each query item and record type:
+      * `:query`, `:type`,
+      * `:answer` - the last `DNSMesh.Answer`, `nil` before the first,
+      * `:answer_age` - milliseconds since it came, or `nil`,
+      * `:error` - the reason the last lookup failed for (see `DNSMesh.Error`), `nil` when it did not,
+      * `:error_age` - milliseconds since then, or `nil`,
+      * `:server` - who said the last of the two, or `nil`.
+    * `:peers` - a list of maps, sorted by name:
+      * `:name` - the node name, a string,
+      * `:state` - `:new` (not dialled yet), `:joining` (being dialled), `:connected` (linked, whoever dialled),
+        `:waiting` (not linked, dialled again later) or `:refused` (never dialled, by policy),
+      * `:reason` - why it is waiting or refused, or `:connect_timeout` while joining; see `DNSMesh.Error`,
+      * `:failures` - failed attempts in a row,
+      * `:since` - milliseconds it has been in that state,
+      * `:next_attempt` - milliseconds until it is dialled again, by the poll that follows; `nil` when it is not waiting.
+  """
+
+  alias DNSMesh.{Answer, Distribution, Error, Query, Roster, Words}
+
+  @enforce_keys [:name, :state]
+  defstruct [:name, :state, :because, :node, :naming, connected: [], queries: [], peers: []]
+
+  @type query :: %{
+          query: String.t(),
+          type: :a | :aaaa | :srv,
+          answer: Answer.t() | nil,
+          answer_age: non_neg_integer() | nil,
+          error: Error.reason() | nil,
+          error_age: non_neg_integer() | nil,
+          server: String.t() | nil
+        }
+  @type peer :: %{
+          name: String.t(),
+          state: DNSMesh.Peer.state(),
+          reason: Error.reason() | nil,
+          failures: non_neg_integer(),
+          since: non_neg_integer(),
+          next_attempt: non_neg_integer() | nil
+        }
+  @type t :: %__MODULE__{
+          name: atom(),
+          state: :running | :not_running,
+          because: String.t() | nil,
+          node: String.t() | nil,
+          naming: String.t() | nil,
+          connected: [String.t()],
+          queries: [query()],
+          peers: [peer()]
+        }
+
+  @doc false
+  @spec running({DNSMesh.Config.t(), Roster.t(), DNSMesh.Lookups.t(), now :: integer()}) :: t()
+  def running({config, roster, lookups, now}) do
+    # Read at this moment, not at the last round: a VM may have become distributed since.
+    distribution = Distribution.current()
+
+    %__MODULE__{
+      name: config.name,
+      state: :running,
+      node: distribution.node,
+      naming: naming(distribution),
+      connected: Enum.sort(roster.connected),
+      queries: Enum.map(lookups.entries, &query(&1, now)),
+      peers: roster |> Roster.peers() |> Enum.map(&peer(&1, roster, now))
+    }
+  end
+
+  @doc false
+  @spec not_running(atom()) :: t()
+  def not_running(name) do
+    distribution = Distribution.current()
+
+    because =
+      case System.get_env("DNS_CLUSTER_QUERY") do
+        unset when unset in [nil, ""] ->
+          "no process is registered as #{inspect(name)}, and DNS_CLUSTER_QUERY is not set: without a query DNSMesh does not start"
+
+        query ->
+          "no process is registered as #{inspect(name)}, though DNS_CLUSTER_QUERY is #{inspect(query)}: put DNSMesh into " <>
+            "the children of your application's supervisor, or set its :query"
+      end
+
+    %__MODULE__{
+      name: name,
+      state: :not_running,
+      because: because,
+      node: distribution.node,
+      naming: naming(distribution)
+    }
+  end
+
+  defp naming(%{alive?: false}), do: "not distributed: nobody can be joined"
+  defp naming(%{names: :short}), do: "a short name: peers found by address cannot be joined"
+
+  defp naming(%{address: nil}),
+    do: "named by a host name: peers found by address cannot be joined"
+
+  defp naming(%{family: family, tls?: tls?}),
+    do: "named by its address, #{protocol(family)} distribution#{if tls?, do: " over TLS"}"
+
+  defp protocol(:inet), do: "IPv4"
+  defp protocol(:inet6), do: "IPv6"
+  defp protocol(nil), do: Distribution.proto()
+
+  defp query(%{key: {%Query{text: text}, type}, answer: answer, failure: failure}, now) do
+    {answer, answered_at} = answer || {nil, nil}
+    {failure, failed_at} = failure || {nil, nil}
+
+    %{
+      query: text,
+      type: type,
+      answer: answer,
+      answer_age: answered_at && now - answered_at,
+      error: failure && failure.reason,
+      error_age: failed_at && now - failed_at,
+      server: if(failure, do: failure.server, else: answer && answer.server)
+    }
+  end
+
+  defp peer(peer, roster, now) do
+    %{
+      name: peer.name,
+      state: peer.state,
+      reason: reason(peer, roster, now),
+      failures: peer.failures,
+      since: now - peer.since,
+      next_attempt: peer.next_at && max(0, peer.next_at - now)
+    }
+  end
+
+  # Marked at each round; here between two rounds too.
+  defp reason(%{state: :joining, reason: nil, since: since}, %{connect_timeout: timeout}, now)
+       when now - since >= timeout,
+       do: :connect_timeout
+
+  defp reason(peer, _roster, _now), do: peer.reason
+
+  @doc false
+  @spec to_text(t()) :: String.t()
+  def to_text(%__MODULE__{} = status) do
+    [
+      head(status),
+      "node      #{status.node || "nonode@nohost"} (#{status.naming})" | body(status)
+    ]
+    |> Enum.join("\n")
+  end
+
+  defp head(%{state: :not_running} = status), do: "DNSMesh is not running: #{status.because}."
+
+  defp head(status) do
+    others = Enum.reject(status.peers, &(&1.reason == :self))
+    connected = Enum.count(others, &(&1.state == :connected))
+    "#{inspect(status.name)}: #{connected} of #{length(others)} peers connected"
+  end
+
+  defp body(%{state: :not_running}), do: []
+
+  defp body(status) do
+    Enum.map(status.queries, &query_line/1) ++
+      Enum.map(status.peers, &peer_line/1) ++
+      case status.connected -- Enum.map(status.peers, & &1.name) do
+        [] -> []
+        others -> ["linked    #{Enum.join(others, ", ")} (in no answer)"]
+      end
+  end
+
+  defp query_line(query) do
+    type = query.type |> Atom.to_string() |> String.upcase()
+    "query     #{query.query} #{type}: " <> outcome(query)
+  end
+
+  defp outcome(%{answer: nil, error: nil}), do: "not answered yet"
+  defp outcome(%{answer: nil} = query), do: failed(query)
+  defp outcome(%{error: nil} = query), do: answered(query)
+  defp outcome(query), do: "#{failed(query)}; before that #{answered(query)}"
+
+  defp answered(%{answer: answer, answer_age: age}) do
+    count = length(answer.records)
+    records = if count == 1, do: "1 record", else: "#{count} records"
+    cut = if answer.truncated?, do: ", the rest left out", else: ""
+    "#{records} from #{answer.server}, #{Words.duration(age)} ago#{cut}"
+  end
+
+  defp failed(query) do
+    from = if query.server, do: " from #{query.server}", else: ""
+    "#{Error.message(query.error)}#{from}, #{Words.duration(query.error_age)} ago"
+  end
+
+  defp peer_line(peer) do
+    reason = if peer.reason, do: ", #{Error.message(peer.reason)}", else: ""
+    next = if peer.next_attempt, do: ", again in #{Words.duration(peer.next_attempt)}", else: ""
+    "peer      #{peer.name}: #{peer.state} for #{Words.duration(peer.since)}#{reason}#{next}"
+  end
+
+  defimpl String.Chars do
+    def to_string(status), do: DNSMesh.Status.to_text(status)
+  end
+
+  defimpl Inspect do
+    def inspect(status, _opts),
+      do: "#DNSMesh.Status<\n" <> DNSMesh.Status.to_text(status) <> "\n>"
+  end
+end

@@ -1,0 +1,105 @@
+defmodule DNSMesh.Telemetry do
+  @moduledoc """
+  Every event DNSMesh tells, and the log lines made of some of them.
+
+  Events go to `:telemetry` when the host application has it; DNSMesh itself does not depend on it. Every event's
+  metadata holds `:mesh`, the instance's `:name`. Durations are milliseconds. Node names are strings.
+
+  | event | when | measurements | metadata |
+  |---|---|---|---|
+  | `[:dns_mesh, :lookup, :stop]` | a lookup (one query item, one record type) has ended | `:duration`, `:records` | `:query`, `:type`, `:result` (`:ok` or `{:error, reason}`), `:server`; with `:ok` also `:name`, `:ttl` |
+  | `[:dns_mesh, :round, :stop]` | every lookup of a poll has ended | `:duration`, `:peers` (names held, this node not counted), `:connected` (of these) | |
+  | `[:dns_mesh, :round, :skipped]` | a `:resolver` module could not tell its node list | | `:reason` |
+  | `[:dns_mesh, :join, :stop]` | an attempt to join a peer has ended | `:duration` | `:peer`, `:result` (`true`, `false`, `:ignored`, or `{:down, reason}` when it crashed) |
+  | `[:dns_mesh, :peers, :changed]` | at a poll, when nodes came or went since the last one | `:joined`, `:left`, `:connected` (links in all) | `:joined`, `:left` (names) |
+  | `[:dns_mesh, :peers, :forgotten]` | names that no answer has listed for long were dropped | `:count` | `:peers` |
+  | `[:dns_mesh, :problem, :raised]` | something is wrong: when it begins, when its reason changes, and each time it has lasted twice as long | `:lasted`, `:times` (how often it was seen) | `:problem`, and what belongs to it |
+  | `[:dns_mesh, :problem, :cleared]` | it is over | `:lasted`, `:times` | `:problem`, and what belongs to it |
+
+  What belongs to a problem:
+
+  | `:problem` | meaning | metadata |
+  |---|---|---|
+  | `:lookup_failed` | name servers fail, or stay silent | `:query`, `:type`, `:reason`, `:server` |
+  | `:nobody` | for at least an interval, no record type of an item has had a record | `:query`, `:reason`, `:server` |
+  | `:answer_truncated` | an answer held more than 4 096 records | `:query`, `:type` |
+  | `:unreachable` | peers were dialled in vain more than once | `:peers` |
+  | `:not_distributed`, `:short_names`, `:named_by_host` | this node cannot dial anybody as it is | `:node` |
+  | `:wrong_family`, `:not_allowed` | every peer listed is refused for that reason | `:peers`, `:node` |
+  | `:peer_budget` | an answer lists more names than `:max_peers` | `:left_out`, `:max_peers` |
+  | `:atom_budget` | too many new names lately | `:peers` |
+  | `:public_plain` | peers have public addresses and the distribution is not TLS | `:peers` |
+
+  Log lines: joins and leaves at the instance's `:log` level, problems as warnings, their end at the `:log` level;
+  nothing at all with `log: false`.
+  """
+
+  alias DNSMesh.Words
+
+  require Logger
+
+  @compile {:no_warn_undefined, :telemetry}
+
+  @events [
+    [:lookup, :stop],
+    [:round, :stop],
+    [:round, :skipped],
+    [:join, :stop],
+    [:peers, :changed],
+    [:peers, :forgotten],
+    [:problem, :raised],
+    [:problem, :cleared]
+  ]
+
+  @problems [
+    :lookup_failed,
+    :nobody,
+    :answer_truncated,
+    :unreachable,
+    :not_distributed,
+    :short_names,
+    :named_by_host,
+    :wrong_family,
+    :not_allowed,
+    :peer_budget,
+    :atom_budget,
+    :public_plain
+  ]
+
+  @doc """
+  All event names, for `:telemetry.attach_many/4`.
+
+      iex> [:dns_mesh, :peers, :changed] in DNSMesh.Telemetry.events()
+      true
+  """
+  @spec events() :: [[atom()]]
+  def events, do: Enum.map(@events, &[:dns_mesh | &1])
+
+  @doc "Every value of `:problem`."
+  @spec problems() :: [atom()]
+  def problems, do: @problems
+
+  @doc false
+  # Looks for :telemetry once, where time is cheap; see telemetry?/0.
+  @spec prepare() :: :ok
+  def prepare do
+    _ = Code.ensure_loaded(:telemetry)
+    :ok
+  end
+
+  @doc false
+  @spec emit([atom()], map(), map(), Logger.level() | false) :: :ok
+  def emit(event, measurements, metadata, level) when event in @events do
+    true = Map.get(metadata, :problem) in [nil | @problems]
+    if telemetry?(), do: :telemetry.execute([:dns_mesh | event], measurements, metadata)
+    if level, do: log(Words.for_event(event, measurements, metadata), level)
+    :ok
+  end
+
+  # Not ensure_loaded: where there is no :telemetry, that would search the whole code path at every event.
+  defp telemetry?, do: function_exported?(:telemetry, :execute, 3)
+
+  defp log(nil, _level), do: :ok
+  defp log({:news, text}, level), do: Logger.log(level, text)
+  defp log({:warning, text}, _level), do: Logger.warning(text)
+end

@@ -1,0 +1,148 @@
+defmodule DNSMesh.Words do
+  @moduledoc false
+  # What an event says to a person: one line, what was expected, what was got, what to do. Pure; `nil` for the many
+  # events that are for machines.
+
+  alias DNSMesh.Error
+
+  @spec for_event([atom()], map(), map()) :: {:news | :warning, String.t()} | nil
+  def for_event([:peers, :changed], counts, %{joined: joined, left: left} = metadata) do
+    parts = [changed("joined", joined), changed("left", left)] |> Enum.reject(&is_nil/1)
+    {:news, prefix(metadata) <> Enum.join(parts, "; ") <> " (#{counts.connected} connected)"}
+  end
+
+  def for_event([:round, :skipped], _, %{reason: reason} = metadata),
+    do: {:warning, prefix(metadata) <> "a poll was skipped: #{Error.message(reason)}"}
+
+  def for_event([:problem, :raised], mention, metadata),
+    do: {:warning, prefix(metadata) <> problem(metadata) <> lasting(mention)}
+
+  def for_event([:problem, :cleared], mention, metadata) do
+    case over(metadata) do
+      nil -> nil
+      text -> {:news, prefix(metadata) <> text <> " (after #{duration(mention.lasted)})"}
+    end
+  end
+
+  def for_event(_event, _measurements, _metadata), do: nil
+
+  @doc "How to make this node one that can be joined: the lines to write, for the way it was started."
+  @spec naming_advice(release? :: boolean()) :: String.t()
+  def naming_advice(true) do
+    """
+    Put these lines into rel/env.sh.eex, build the release anew, and start it again:
+
+        export RELEASE_DISTRIBUTION=name
+        export RELEASE_NODE=<%= @release.name %>@$(hostname -i | cut -d' ' -f1)
+
+    (the part behind @ must be the address the other nodes reach this one by)\
+    """
+  end
+
+  def naming_advice(false) do
+    """
+    Start it with a long name that ends in the address the other nodes reach it by, and one cookie for all:
+
+        elixir --name app@10.0.0.5 --cookie SECRET -S mix run --no-halt\
+    """
+  end
+
+  defp problem(%{problem: :lookup_failed} = m) do
+    "looking up #{type(m.type)} of #{m.query} failed: #{Error.message(m.reason)}#{server(m.server)}. " <>
+      "Links stay as they are; DNSMesh goes on asking"
+  end
+
+  defp problem(%{problem: :nobody} = m) do
+    "#{m.query} lists nobody: #{Error.message(m.reason)}#{server(m.server)}. " <>
+      "If nodes should be listed there, check the spelling of the query (DNS_CLUSTER_QUERY, or :query)"
+  end
+
+  defp problem(%{problem: :answer_truncated} = m),
+    do:
+      "the #{type(m.type)} answer for #{m.query} holds more than 4096 records; the rest is left out. Ask for a narrower name"
+
+  defp problem(%{problem: :unreachable} = m) do
+    "cannot connect to #{some(m.peers)}. Check that it runs under that very name with the same cookie, and that " <>
+      "port 4369 (epmd) and its distribution port are open to this node"
+  end
+
+  defp problem(%{problem: :not_distributed}),
+    do: "this node is not distributed, so it can join nobody. " <> naming_advice(release?())
+
+  defp problem(%{problem: :short_names} = m) do
+    "this node, #{m.node}, runs with short names, but peers are found by address, which only long names can hold. " <>
+      naming_advice(release?())
+  end
+
+  defp problem(%{problem: :named_by_host} = m) do
+    "this node, #{m.node}, is named by a host name, but peers are found by address and would dial it by its address in " <>
+      "vain. " <> naming_advice(release?())
+  end
+
+  defp problem(%{problem: :wrong_family} = m) do
+    "every address found (#{some(m.peers)}) is of the IP version this node's distribution does not speak. Boot all nodes " <>
+      "with ERL_AFLAGS=\"-proto_dist inet6_tcp\" for IPv6, or without it for IPv4, or set :resource_types to match"
+  end
+
+  defp problem(%{problem: :not_allowed} = m) do
+    "every address found (#{some(m.peers)}) is refused: it is not in :allow. By default that is every unicast address " <>
+      "but loopback and link-local ones; set :allow, say allow: [\"10.0.0.0/8\"], if these are right"
+  end
+
+  defp problem(%{problem: :peer_budget} = m) do
+    "#{m.left_out} names are left out, for #{m.max_peers} are held already. Raise :max_peers if the cluster is that " <>
+      "large; else look at what the name server answers"
+  end
+
+  defp problem(%{problem: :atom_budget} = m) do
+    "#{length(m.peers)} names wait to be dialled: more than 1024 new names an hour would fill the VM's atom table. " <>
+      "Look at what the name server answers: #{some(m.peers)}"
+  end
+
+  defp problem(%{problem: :public_plain} = m) do
+    "#{some(m.peers)} has a public address, and the distribution is not encrypted: whoever can reach or answer in place " <>
+      "of it can read and forge all traffic, and a cookie does not prevent that. Use TLS distribution " <>
+      "(-proto_dist inet_tls), a private network, or :allow"
+  end
+
+  defp over(%{problem: :lookup_failed} = m), do: "#{type(m.type)} of #{m.query} is answered again"
+  defp over(%{problem: :nobody} = m), do: "#{m.query} lists somebody now"
+
+  defp over(%{problem: :unreachable}),
+    do: "every peer that could not be reached is connected or gone now"
+
+  defp over(%{problem: :not_distributed} = m), do: "this node is distributed now, as #{m.node}"
+  defp over(_said_by_what_follows), do: nil
+
+  defp prefix(%{mesh: DNSMesh}), do: "DNSMesh: "
+  defp prefix(%{mesh: mesh}), do: "DNSMesh (#{inspect(mesh)}): "
+
+  defp changed(_verb, []), do: nil
+  defp changed(verb, names), do: "#{verb} #{length(names)}: #{Enum.join(names, ", ")}"
+
+  defp some(names) do
+    case Enum.split(names, 5) do
+      {shown, []} -> Enum.join(shown, ", ")
+      {shown, more} -> Enum.join(shown, ", ") <> " and #{length(more)} more"
+    end
+  end
+
+  defp type(type), do: type |> Atom.to_string() |> String.upcase()
+
+  defp server(nil), do: ""
+  defp server(server), do: ", says #{server}"
+
+  defp lasting(%{lasted: lasted}) when lasted < 1_000, do: ""
+
+  defp lasting(%{lasted: lasted, times: times}),
+    do: " (for #{duration(lasted)} now, seen #{times} times)"
+
+  @doc "Milliseconds as a person says them."
+  @spec duration(non_neg_integer()) :: String.t()
+  def duration(ms) when ms < 1_000, do: "#{ms} ms"
+  def duration(ms) when ms < 120_000, do: "#{div(ms, 1_000)} s"
+  def duration(ms) when ms < 7_200_000, do: "#{div(ms, 60_000)} min"
+  def duration(ms), do: "#{div(ms, 3_600_000)} h"
+
+  defp release?, do: System.get_env("RELEASE_NAME") != nil
+end
