@@ -1,0 +1,113 @@
+defmodule DNSMesh.Build.ReleaseTest do
+  # DNSMesh as its users meet it: a path dependency of another Mix app, and inside that app's release.
+  use ExUnit.Case, async: false
+
+  import DNSMesh.Test.BuildFolder, only: [run: 4, write!: 3]
+
+  alias DNSMesh.Test.{BuildFolder, ScriptedDNS}
+
+  @moduletag timeout: 300_000
+
+  @fault_marker "dns_mesh: fault injection is compiled in"
+
+  @mix_exs """
+  defmodule Shop.MixProject do
+    use Mix.Project
+
+    def project do
+      [app: :shop, version: "1.0.0", deps: [{:dns_mesh, path: #{inspect(BuildFolder.checkout())}}]]
+    end
+
+    def application, do: [extra_applications: [:logger], mod: {Shop, []}]
+  end
+  """
+
+  # Starts as a Phoenix app would, asks once, prints the answer and ends.
+  @shop """
+  defmodule Shop do
+    use Application
+
+    @impl true
+    def start(_type, _args) do
+      mesh = {DNSMesh, query: "app.internal", nameservers: nameservers(), log: false}
+      children = [mesh, {Task, &ask_and_stop/0}]
+      Supervisor.start_link(children, strategy: :one_for_one)
+    end
+
+    def ask(name) do
+      {:ok, answer} = DNSMesh.lookup(name, type: :a, nameservers: nameservers())
+      IO.puts("\#{name} is \#{inspect(answer.records)}, says \#{answer.server}")
+    end
+
+    defp ask_and_stop do
+      ask("app.internal")
+      System.stop(0)
+    end
+
+    defp nameservers, do: [System.fetch_env!("NAME_SERVER")]
+  end
+  """
+
+  setup_all do
+    folder = BuildFolder.new!()
+    write!(folder, "mix.exs", @mix_exs)
+    write!(folder, "lib/shop.ex", @shop)
+
+    # This checkout's Cargo folder holds the dependencies already, built.
+    cargo = Mix.Project.build_path() |> Path.dirname() |> Path.join("cargo")
+    cargo = System.get_env("CARGO_TARGET_DIR", cargo)
+
+    # PATH and all else as the developer has it: Rust is the real one here.
+    {output, status} =
+      run(folder, "mix", ["release"], [{"MIX_ENV", "prod"}, {"CARGO_TARGET_DIR", cargo}])
+
+    assert status == 0, output
+    %{release: Path.join(folder, "_build/prod/rel/shop"), output: output}
+  end
+
+  setup do
+    dns = start_supervised!({ScriptedDNS, zone: %{{"app.internal", :a} => ["10.20.30.40"]}})
+
+    %{
+      dns: dns,
+      environment: [{"NAME_SERVER", ScriptedDNS.address(dns)}, {"RELEASE_DISTRIBUTION", "none"}]
+    }
+  end
+
+  test "the app compiles without a warning", %{output: output} do
+    assert output =~ "Generated dns_mesh app"
+    refute output =~ "warning"
+  end
+
+  test "its release starts and resolves a name", context do
+    {output, status} = shop(context, ["start"])
+    assert status == 0, output
+
+    assert output =~
+             "app.internal is [{10, 20, 30, 40}], says #{ScriptedDNS.address(context.dns)}"
+
+    assert [_ | _] = ScriptedDNS.queries(context.dns, "app.internal", :a)
+  end
+
+  test "so does bin/shop eval, where no application is started", context do
+    ask = ~S'for name <- ["app.internal", "127.0.0.1"], do: Shop.ask(name)'
+    {output, status} = shop(context, ["eval", ask])
+    assert status == 0, output
+    assert output =~ "app.internal is [{10, 20, 30, 40}]"
+    assert output =~ "127.0.0.1 is [{127, 0, 0, 1}], says literal"
+  end
+
+  test "the library that ships has no fault injection, the tests' library has it", context do
+    assert [shipped] = Path.wildcard("#{context.release}/lib/dns_mesh-*/priv/native/*")
+    refute fault_injection?(shipped)
+    assert fault_injection?(Application.app_dir(:dns_mesh, "priv/native/libdns_mesh_nif.so"))
+  end
+
+  defp shop(context, arguments) do
+    run(context.release, Path.join(context.release, "bin/shop"), arguments, context.environment)
+  end
+
+  defp fault_injection?(library) do
+    :binary.match(File.read!(library), @fault_marker) != :nomatch
+  end
+end

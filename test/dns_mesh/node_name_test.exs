@@ -1,0 +1,44 @@
+defmodule DNSMesh.NodeNameTest do
+  use ExUnit.Case, async: true
+
+  alias DNSMesh.{AtomBudget, NodeName}
+
+  test "a name's host is written as :inet and every peer write it" do
+    assert NodeName.build("app", {10, 0, 0, 5}) == "app@10.0.0.5"
+    assert NodeName.build("app", {0xFDAA, 0, 0, 0xA7B, 0, 0, 0, 2}) == "app@fdaa:0:0:a7b::2"
+  end
+
+  test "only what net_kernel takes is a basename" do
+    for good <- ~w(app my_app app-1 A9), do: assert(NodeName.basename?(good))
+
+    for bad <- ["", "a b", "a@b", "ä", "a.b", "a\n", "*", String.duplicate("a", 201)],
+        do: refute(NodeName.basename?(bad))
+  end
+
+  test "an existing atom costs nothing" do
+    assert NodeName.to_atom("nonode@nohost") == {:ok, :nonode@nohost}
+  end
+
+  describe "the budget of new atoms" do
+    defp drain(budget, now),
+      do:
+        Stream.repeatedly(fn -> AtomBudget.take(budget, now) end)
+        |> Enum.find_index(&(&1 == :empty))
+
+    test "is 1 024 at once" do
+      assert drain(AtomBudget.new(0), 0) == 1_024
+    end
+
+    test "fills up at 1 024 an hour, never above 1 024" do
+      budget = AtomBudget.new(-1_000_000)
+      drain(budget, -1_000_000)
+      assert_in_delta drain(budget, -1_000_000 + 1_800_000), 512, 1
+      assert drain(budget, 100 * 3_600_000) == 1_024
+    end
+
+    test "ends after 200 000 in the VM's life" do
+      budget = AtomBudget.new(0)
+      assert Enum.sum(for hour <- 1..300, do: drain(budget, hour * 2 * 3_600_000)) == 200_000
+    end
+  end
+end

@@ -1,0 +1,65 @@
+defmodule DNSMesh.PolicyTest do
+  use ExUnit.Case, async: true
+
+  alias DNSMesh.{Distribution, Policy}
+
+  defp judge(ip, own, allow \\ :default) do
+    distribution = %Distribution{
+      alive?: true,
+      node: "app@#{:inet.ntoa(own)}",
+      basename: "app",
+      host: List.to_string(:inet.ntoa(own)),
+      address: own,
+      names: :long,
+      family: DNSMesh.IP.family(own),
+      tls?: false,
+      epmd?: true
+    }
+
+    Policy.judge("app", ip, %{distribution: distribution, own_addresses: [own]}, allow)
+  end
+
+  @v4 {10, 0, 0, 1}
+  @v6 {0xFDAA, 0, 0, 0, 0, 0, 0, 1}
+
+  test "by default every unicast address is a peer" do
+    for ip <- [{10, 0, 0, 2}, {192, 168, 1, 1}, {8, 8, 8, 8}, {100, 64, 0, 1}],
+        do: assert(judge(ip, @v4) == :join)
+
+    assert judge({0xFDAA, 0, 0, 0, 0, 0, 0, 2}, @v6) == :join
+  end
+
+  test "by default no address that cannot be a peer's is one" do
+    for ip <- [
+          {127, 0, 0, 1},
+          {0, 0, 0, 0},
+          {169, 254, 1, 1},
+          {224, 0, 0, 1},
+          {255, 255, 255, 255}
+        ] do
+      assert judge(ip, @v4) == {:refused, :not_allowed}
+    end
+
+    for text <- ~w(::1 :: fe80::1 ff02::1 ::ffff:10.0.0.2 64:ff9b::10.0.0.2 2002:a00:2::) do
+      {:ok, ip} = DNSMesh.IP.parse(text)
+      assert judge(ip, @v6) == {:refused, :not_allowed}
+    end
+  end
+
+  test "loopback and link-local are peers' addresses for a node that lives at one" do
+    assert judge({127, 0, 0, 3}, {127, 0, 0, 2}) == :join
+    assert judge({169, 254, 0, 3}, {169, 254, 0, 2}) == :join
+    assert judge({169, 254, 0, 3}, {127, 0, 0, 2}) == {:refused, :not_allowed}
+  end
+
+  test "with :allow only its networks are, and never what no node can have" do
+    allow = [{{10, 0, 0, 0}, 8}, {{127, 0, 0, 0}, 8}]
+    assert judge({10, 9, 9, 9}, @v4, allow) == :join
+    assert judge({127, 0, 0, 9}, @v4, allow) == :join
+    assert judge({192, 168, 1, 1}, @v4, allow) == {:refused, :not_allowed}
+
+    everything = [{{0, 0, 0, 0}, 0}]
+    assert judge({224, 0, 0, 1}, @v4, everything) == {:refused, :not_allowed}
+    assert judge({0, 0, 0, 0}, @v4, everything) == {:refused, :not_allowed}
+  end
+end

@@ -1,0 +1,672 @@
+defmodule DNSMesh.RosterTest do
+  use ExUnit.Case, async: true
+
+  alias DNSMesh.{Distribution, Peer, Roster}
+
+  @interval 5_000
+
+  defp config(overrides \\ []) do
+    defaults = %{
+      interval: @interval,
+      connect_timeout: 10_000,
+      max_peers: 1_024,
+      allow: :default,
+      basename: nil,
+      resolver: nil
+    }
+
+    Map.merge(defaults, Map.new(overrides))
+  end
+
+  defp distribution(overrides \\ []) do
+    struct!(
+      %Distribution{
+        alive?: true,
+        node: "app@10.0.0.1",
+        basename: "app",
+        host: "10.0.0.1",
+        address: {10, 0, 0, 1},
+        names: :long,
+        family: :inet,
+        tls?: false,
+        epmd?: true
+      },
+      overrides
+    )
+  end
+
+  defp undistributed do
+    %Distribution{alive?: false, names: nil, family: :inet, tls?: false, epmd?: true}
+  end
+
+  defp world(overrides \\ []) do
+    Map.merge(
+      %{distribution: distribution(), own_addresses: [{10, 0, 0, 1}], connected: []},
+      Map.new(overrides)
+    )
+  end
+
+  # Runs events at given times through a roster, and gives it with all effects, the first first.
+  defp play(roster, events) do
+    Enum.reduce(events, {roster, []}, fn {now, event}, {roster, effects} ->
+      {roster, more} = Roster.handle(roster, event, now)
+      {roster, effects ++ more}
+    end)
+  end
+
+  defp joins(effects), do: for({:join, name} <- effects, do: name)
+
+  defp told(effects, event),
+    do: for({:event, ^event, measurements, metadata} <- effects, do: {measurements, metadata})
+
+  defp raised(effects),
+    do: for({_, %{problem: problem}} <- told(effects, [:problem, :raised]), do: problem)
+
+  defp state(roster, name), do: Enum.find(Roster.peers(roster), &(&1.name == name))
+
+  defp ip(n), do: {10, 0, div(n, 256), rem(n, 256)}
+
+  describe "an answer" do
+    test "has its new names joined, this node's own left alone" do
+      {roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {1, {:answer, :q, nil, [ip(1), ip(2), ip(3)]}}
+        ])
+
+      assert joins(effects) == ["app@10.0.0.2", "app@10.0.0.3"]
+      assert %Peer{state: :refused, reason: :self} = state(roster, "app@10.0.0.1")
+      assert %Peer{state: :joining} = state(roster, "app@10.0.0.2")
+    end
+
+    test "under another basename makes this machine's address a peer" do
+      {_roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {1, {:answer, :q, "worker", [ip(1)]}}
+        ])
+
+      assert joins(effects) == ["worker@10.0.0.1"]
+    end
+
+    test "with our basename at another address of this machine is us while ports come from epmd" do
+      both = [own_addresses: [ip(1), ip(9)]]
+      events = &[{0, {:round, &1}}, {1, {:answer, :q, nil, [ip(9)]}}]
+
+      {roster, effects} = play(Roster.new(config(), 1), events.(world(both)))
+      assert {[], :self} = {joins(effects), state(roster, "app@10.0.0.9").reason}
+
+      fixed_port = world([distribution: distribution(epmd?: false)] ++ both)
+      {_, effects} = play(Roster.new(config(), 1), events.(fixed_port))
+      assert joins(effects) == ["app@10.0.0.9"]
+    end
+
+    test "that lists fewer names drops nobody, and a failure is not an event at all" do
+      {roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world(connected: ["app@10.0.0.2", "app@10.0.0.3"])}},
+          {1, {:answer, :q, nil, [ip(2), ip(3)]}},
+          {5_000, {:round, world(connected: ["app@10.0.0.2", "app@10.0.0.3"])}},
+          {5_001, {:answer, :q, nil, [ip(2)]}},
+          {5_002, {:listed_nothing, :q}}
+        ])
+
+      assert joins(effects) == []
+      assert state(roster, "app@10.0.0.3").state == :connected
+    end
+
+    test "is not judged before the first round" do
+      assert {_, []} = play(Roster.new(config(), 1), [{0, {:answer, :q, nil, [ip(2)]}}])
+    end
+
+    test "names nobody while there is no basename to name them by" do
+      {roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world(distribution: undistributed())}},
+          {1, {:answer, :q, nil, [ip(2)]}}
+        ])
+
+      assert {[], []} = {joins(effects), Roster.peers(roster)}
+    end
+  end
+
+  describe "this node's own distribution" do
+    test "missing: peers wait, nothing is dialled, and it is told once" do
+      events =
+        for n <- 0..3,
+            event <- [
+              {:round, world(distribution: undistributed())},
+              {:answer, :q, "app", [ip(2)]}
+            ] do
+          {n * 100, event}
+        end
+
+      {roster, effects} = play(Roster.new(config(), 1), events)
+      assert joins(effects) == []
+      assert raised(effects) == [:not_distributed]
+      assert %Peer{state: :waiting, reason: :not_distributed} = state(roster, "app@10.0.0.2")
+    end
+
+    test "coming later: the next round joins under the new basename" do
+      {roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world(distribution: undistributed())}},
+          {1, {:answer, :q, nil, [ip(2)]}},
+          {5_000, {:round, world()}},
+          {5_001, {:answer, :q, nil, [ip(2)]}}
+        ])
+
+      assert joins(effects) == ["app@10.0.0.2"]
+      assert [%{name: "app@10.0.0.2"}] = Roster.peers(roster)
+      assert [{_, %{problem: :not_distributed}}] = told(effects, [:problem, :cleared])
+    end
+
+    test "under another name: names made with the old basename are gone" do
+      other = distribution(node: "web@10.0.0.1", basename: "web")
+
+      {roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world(distribution: undistributed())}},
+          {1, {:answer, :q, "old", [ip(2)]}},
+          {5_000, {:round, world(distribution: other)}},
+          {5_001, {:answer, :q, nil, [ip(2)]}}
+        ])
+
+      assert joins(effects) == ["web@10.0.0.2"]
+      assert [%{name: "web@10.0.0.2"}] = Roster.peers(roster)
+    end
+
+    for {what, change, reason} <- [
+          {"short names", [names: :short], :short_names},
+          {"a host name", [address: nil, host: "app-0.svc"], :named_by_host},
+          {"the other IP version", [family: :inet6], :wrong_family}
+        ] do
+      test "with #{what}: peers are refused with that reason, none is dialled" do
+        own = distribution(unquote(change))
+
+        {roster, effects} =
+          play(Roster.new(config(), 1), [
+            {0, {:round, world(distribution: own)}},
+            {1, {:answer, :q, nil, [ip(2)]}},
+            {4_999, {:round, world(distribution: own)}}
+          ])
+
+        assert joins(effects) == []
+        assert %Peer{state: :refused, reason: unquote(reason)} = state(roster, "app@10.0.0.2")
+        assert raised(effects) == [unquote(reason)]
+      end
+    end
+  end
+
+  describe "a join" do
+    defp dialled do
+      play(Roster.new(config(), 1), [{0, {:round, world()}}, {0, {:answer, :q, nil, [ip(2)]}}])
+      |> elem(0)
+    end
+
+    test "that fails is tried again after about an interval, then two, four, at most a minute" do
+      {_, waits} =
+        Enum.reduce(1..8, {{dialled(), 0}, []}, fn _, {{roster, now}, waits} ->
+          {roster, []} = drop_joins(Roster.handle(roster, {:joined, "app@10.0.0.2", false}, now))
+          wait = state(roster, "app@10.0.0.2").next_at - now
+          {roster, effects} = Roster.handle(roster, {:round, world()}, now + wait)
+          assert joins(effects) == ["app@10.0.0.2"]
+          {{roster, now + wait}, [wait | waits]}
+        end)
+
+      for {wait, usual} <- Enum.zip(Enum.reverse(waits), [5, 10, 20, 40, 60, 60, 60, 60]) do
+        assert wait >= usual * 800 and wait <= usual * 1_200 and wait <= 60_000
+      end
+    end
+
+    defp drop_joins({roster, effects}), do: {roster, for({:join, _} = join <- effects, do: join)}
+
+    test "that fails for a peer once connected is tried again within two intervals, always" do
+      {roster, _} =
+        play(dialled(), [
+          {1, {:joined, "app@10.0.0.2", true}},
+          {2, {:nodedown, "app@10.0.0.2", :visible}},
+          {250, {:round, world()}}
+        ])
+
+      {_, waits} =
+        Enum.reduce(1..6, {{roster, 250}, []}, fn _, {{roster, now}, waits} ->
+          {roster, _} = Roster.handle(roster, {:joined, "app@10.0.0.2", false}, now)
+          wait = state(roster, "app@10.0.0.2").next_at - now
+          {roster, _} = Roster.handle(roster, {:round, world()}, now + wait)
+          {{roster, now + wait}, [wait | waits]}
+        end)
+
+      assert Enum.all?(waits, &(&1 <= 2 * @interval))
+    end
+
+    test "that ends in :ignored is no success, and not tried again at once" do
+      {roster, effects} = play(dialled(), [{5, {:joined, "app@10.0.0.2", :ignored}}, {5, :fill}])
+      assert joins(effects) == []
+      assert %Peer{state: :waiting, reason: :not_distributed} = state(roster, "app@10.0.0.2")
+    end
+
+    test "whose process dies counts as failed" do
+      {roster, _} = play(dialled(), [{7, {:joined, "app@10.0.0.2", {:down, :killed}}}])
+      assert %Peer{state: :waiting, reason: {:connect_failed, 7}} = state(roster, "app@10.0.0.2")
+    end
+
+    test "that takes longer than connect_timeout is marked, goes on, and may still succeed" do
+      {roster, effects} = play(dialled(), [{10_000, {:round, world()}}])
+      assert %Peer{state: :joining, reason: :connect_timeout} = state(roster, "app@10.0.0.2")
+      assert joins(effects) == []
+
+      {roster, _} = play(roster, [{12_000, {:joined, "app@10.0.0.2", true}}])
+      assert %Peer{state: :connected, reason: nil} = state(roster, "app@10.0.0.2")
+    end
+
+    test "that fails while the peer came to us leaves it connected" do
+      {roster, _} =
+        play(dialled(), [
+          {1, {:nodeup, "app@10.0.0.2", :visible}},
+          {2, {:joined, "app@10.0.0.2", false}}
+        ])
+
+      assert state(roster, "app@10.0.0.2").state == :connected
+    end
+
+    test "is never begun for a peer that policy refuses, though it came to us and left again" do
+      {roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {1, {:answer, :q, nil, [{127, 0, 0, 2}]}},
+          {2, {:nodeup, "app@127.0.0.2", :visible}},
+          {3, {:answer, :q, nil, [{127, 0, 0, 2}]}},
+          {4, {:nodedown, "app@127.0.0.2", :visible}},
+          {250, {:round, world()}}
+        ])
+
+      assert joins(effects) == []
+      assert %Peer{state: :refused, reason: :not_allowed} = state(roster, "app@127.0.0.2")
+    end
+
+    test "is never begun for a peer that is linked, hidden or not" do
+      {_, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world(connected: ["app@10.0.0.2"])}},
+          {1, {:answer, :q, nil, [ip(2)]}},
+          {2, {:nodeup, "app@10.0.0.3", :hidden}},
+          {3, {:answer, :q, nil, [ip(2), ip(3)]}}
+        ])
+
+      assert joins(effects) == []
+    end
+  end
+
+  describe "slots" do
+    test "hold 128 joins at once; one that ends makes room for the next" do
+      {roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {1, {:answer, :q, nil, Enum.map(2..200, &ip/1)}}
+        ])
+
+      assert length(joins(effects)) == 128
+
+      {_, effects} = play(roster, [{2, {:joined, hd(joins(effects)), false}}, {2, :fill}])
+      assert length(joins(effects)) == 1
+    end
+
+    test "go to the never tried first, then the once connected, then the fewest failures" do
+      never = %Peer{name: "d", since: 0}
+
+      connected = %Peer{
+        name: "c",
+        since: 0,
+        state: :waiting,
+        next_at: 0,
+        failures: 3,
+        once_connected?: true
+      }
+
+      few = %Peer{name: "b", since: 0, state: :waiting, next_at: 0, failures: 1}
+      many = %Peer{name: "a", since: 0, state: :waiting, next_at: 0, failures: 2}
+
+      {roster, []} = play(Roster.new(config(), 1), [{0, {:round, world()}}])
+      roster = %{roster | peers: Map.new([many, few, connected, never], &{&1.name, &1})}
+      assert {_, [join: "d", join: "c", join: "b", join: "a"]} = Roster.handle(roster, :fill, 1)
+    end
+  end
+
+  describe "memory" do
+    test "forgets a name that no answer lists and that is not linked, after max(10 intervals, 60 s)" do
+      {roster, _} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {0, {:answer, :q, nil, [ip(2)]}},
+          {1, {:joined, "app@10.0.0.2", false}},
+          {1_000, {:answer, :q, nil, []}}
+        ])
+
+      {roster, _} = Roster.handle(%{roster | interval: 100}, {:round, world()}, 60_999)
+      {roster, _} = Roster.handle(roster, {:joined, "app@10.0.0.2", false}, 60_999)
+      assert state(roster, "app@10.0.0.2")
+      {roster, effects} = Roster.handle(roster, {:round, world()}, 61_000)
+      refute state(roster, "app@10.0.0.2")
+      assert [{%{count: 1}, _}] = told(effects, [:peers, :forgotten])
+    end
+
+    test "keeps a name through a DNS outage of any length" do
+      rounds =
+        for n <- 1..100,
+            event <- [{:round, world()}, {:joined, "app@10.0.0.2", false}],
+            do: {n * 5_000, event}
+
+      {roster, effects} =
+        play(
+          Roster.new(config(), 1),
+          [{0, {:round, world()}}, {0, {:answer, :q, nil, [ip(2)]}}] ++ rounds
+        )
+
+      assert state(roster, "app@10.0.0.2")
+      assert length(joins(effects)) > 5
+    end
+
+    test "keeps a name that one of two lookups still lists" do
+      {roster, _} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {0, {:answer, :one, nil, [ip(2)]}},
+          {0, {:answer, :two, nil, [ip(2)]}},
+          {1, {:answer, :one, nil, []}}
+        ])
+
+      assert state(roster, "app@10.0.0.2").missing_since == nil
+    end
+
+    test "holds at most max_peers names; what is left out is told, with the option's name" do
+      {roster, effects} =
+        play(Roster.new(config(max_peers: 10), 1), [
+          {0, {:round, world()}},
+          {1, {:answer, :q, nil, Enum.map(2..31, &ip/1)}}
+        ])
+
+      assert length(Roster.peers(roster)) == 10
+      assert [{_, %{problem: :peer_budget, left_out: 20}}] = told(effects, [:problem, :raised])
+    end
+
+    test "refused names take no room from the others, and are bounded themselves" do
+      loopback = for n <- 1..50, do: {127, 0, 0, n}
+
+      {roster, effects} =
+        play(Roster.new(config(max_peers: 10), 1), [
+          {0, {:round, world()}},
+          {1, {:answer, :q, nil, loopback}},
+          {2, {:answer, :q2, nil, [ip(2), ip(3)]}}
+        ])
+
+      assert joins(effects) == ["app@10.0.0.2", "app@10.0.0.3"]
+      assert Enum.count(Roster.peers(roster), &(&1.state == :refused)) == 10
+    end
+
+    test "names that found no atom wait, hold no slot, and are told once" do
+      {roster, _} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {1, {:answer, :q, nil, Enum.map(2..300, &ip/1)}}
+        ])
+
+      names = Map.keys(roster.joining)
+
+      {roster, effects} =
+        play(roster, [
+          {2, {:no_atoms, names}},
+          {2, :fill},
+          {5_000, {:round, world()}},
+          {5_100, {:round, world()}}
+        ])
+
+      assert length(joins(effects)) == 128
+      assert raised(effects) == [:atom_budget]
+      assert %Peer{state: :waiting, reason: :atom_budget} = state(roster, hd(names))
+    end
+  end
+
+  describe "what is told" do
+    test "joins and leaves of a round in one event, linked strangers too, helper nodes not" do
+      {_, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {1, {:nodeup, "app@10.0.0.3", :visible}},
+          {2, {:nodeup, "app@10.0.0.2", :visible}},
+          {3, {:nodeup, "rpc-1-app@10.0.0.1", :hidden}},
+          {4, {:nodedown, "app@10.0.0.3", :visible}},
+          {250, {:round, world(connected: ["app@10.0.0.2"])}}
+        ])
+
+      assert [{counts, names}] = told(effects, [:peers, :changed])
+      assert counts == %{joined: 2, left: 1, connected: 1}
+      assert names == %{joined: ["app@10.0.0.2", "app@10.0.0.3"], left: ["app@10.0.0.3"]}
+    end
+
+    test "nothing about what was linked before us" do
+      {_, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world(connected: ["app@10.0.0.2"])}},
+          {250, {:round, world(connected: ["app@10.0.0.2"])}}
+        ])
+
+      assert effects == []
+    end
+
+    test "unreachable peers once for all, again when the time or their number has doubled" do
+      fail = fn now, names -> for name <- names, do: {now, {:joined, name, false}} end
+      names = for n <- 2..4, do: "app@10.0.0.#{n}"
+
+      events =
+        [{0, {:round, world()}}, {0, {:answer, :q, nil, Enum.map(2..4, &ip/1)}}] ++
+          Enum.flat_map(0..11, fn n ->
+            fail.(n * 5_000 + 10, names) ++ [{(n + 1) * 5_000, {:round, world()}}]
+          end)
+
+      {_, effects} = play(Roster.new(config(), 1), events)
+      told = told(effects, [:problem, :raised])
+      assert [{_, %{problem: :unreachable, peers: ^names}} | _] = told
+      # 60 s of three dead peers: at most at 0, 5, 10, 20 and 40 s.
+      assert length(told) <= 5
+    end
+
+    test "a hung peer that is being dialled again as still unreachable, not as reached" do
+      name = "app@10.0.0.2"
+      fail = fn now -> {now, {:joined, name, false}} end
+
+      {_, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {0, {:answer, :q, nil, [ip(2)]}},
+          fail.(7_000),
+          {12_500, {:round, world()}},
+          fail.(19_500),
+          {20_000, {:round, world()}},
+          {33_000, {:round, world()}},
+          {34_000, {:round, world()}}
+        ])
+
+      assert raised(effects) |> Enum.uniq() == [:unreachable]
+      assert told(effects, [:problem, :cleared]) == []
+    end
+
+    test "a peer that is joined again, though the end of the join came before its nodeup" do
+      name = "app@10.0.0.2"
+
+      {_, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {0, {:answer, :q, nil, [ip(2)]}},
+          {1, {:joined, name, true}},
+          {2, {:nodeup, name, :visible}},
+          {3, {:round, world(connected: [name])}},
+          {4, {:nodedown, name, :visible}},
+          {250, {:round, world()}},
+          {251, {:joined, name, true}},
+          {252, {:nodeup, name, :visible}},
+          {500, {:round, world(connected: [name])}}
+        ])
+
+      assert for(
+               {_, %{joined: joined, left: left}} <- told(effects, [:peers, :changed]),
+               do: {joined, left}
+             ) ==
+               [{[name], []}, {[], [name]}, {[name], []}]
+    end
+
+    test "public addresses on a distribution that is not TLS, once" do
+      public = [
+        {0, {:round, world()}},
+        {1, {:answer, :q, nil, [{8, 8, 8, 8}]}},
+        {2, {:answer, :q, nil, [{8, 8, 8, 8}]}}
+      ]
+
+      {_, effects} = play(Roster.new(config(), 1), public)
+      assert raised(effects) == [:public_plain]
+
+      tls = [{0, {:round, world(distribution: distribution(tls?: true))}} | tl(public)]
+      {_, effects} = play(Roster.new(config(), 1), tls)
+      assert raised(effects) == []
+    end
+  end
+
+  # Random histories, printed with their seed: whatever happens, in whatever order, some things never do.
+  describe "in a thousand random histories" do
+    @tag timeout: 120_000
+    test "the invariants hold" do
+      {_, seed, _} = :os.timestamp()
+
+      for n <- 1..1_000 do
+        seed = {seed, n}
+        :rand.seed(:exsss, :erlang.phash2(seed))
+        history = history(Enum.random(5..60))
+        assert_invariants(Roster.new(config(max_peers: 20), n), history, inspect(seed))
+      end
+    end
+
+    test "the same history gives the same effects" do
+      for n <- 1..100 do
+        :rand.seed(:exsss, n)
+        history = history(40)
+        assert play(Roster.new(config(), n), history) == play(Roster.new(config(), n), history)
+      end
+    end
+
+    defp history(length) do
+      {events, _} =
+        Enum.map_reduce(1..length, 0, fn _, now ->
+          {{now, random_event()}, now + Enum.random([0, 1, 100, 5_000, 70_000])}
+        end)
+
+      [{-1, {:round, world()}} | events]
+    end
+
+    defp random_event do
+      name = "app@10.0.0.#{Enum.random(1..40)}"
+
+      case Enum.random(1..10) do
+        n when n <= 2 ->
+          {:round, random_world()}
+
+        n when n <= 4 ->
+          {:answer, Enum.random([:a, :b]), Enum.random([nil, nil, "w"]), random_ips()}
+
+        5 ->
+          {:listed_nothing, Enum.random([:a, :b])}
+
+        6 ->
+          {:nodeup, name, Enum.random([:visible, :hidden])}
+
+        7 ->
+          {:nodedown, name, :visible}
+
+        8 ->
+          :fill
+
+        # Filled in when played: the outcome of a join that is under way, or of one that is not.
+        _ ->
+          {:joined, Enum.random([:any, name]),
+           Enum.random([true, false, :ignored, {:down, :x}, :no_atom])}
+      end
+    end
+
+    defp random_world do
+      connected = for n <- 1..40, Enum.random(1..4) == 1, do: "app@10.0.0.#{n}"
+
+      world(
+        connected: connected -- ["app@10.0.0.1"],
+        distribution: Enum.random([distribution(), distribution(), undistributed()])
+      )
+    end
+
+    defp random_ips,
+      do:
+        for(_ <- 1..Enum.random(1..40), do: Enum.random([ip(Enum.random(1..40)), {127, 0, 0, 1}]))
+
+    defp assert_invariants(roster, history, seed) do
+      Enum.reduce(history, {roster, MapSet.new()}, fn {now, event}, {roster, flying} ->
+        event = concrete(event, flying)
+        {next, effects} = Roster.handle(roster, event, now)
+        assert {^next, ^effects} = Roster.handle(roster, event, now)
+
+        landed =
+          case event do
+            {:joined, name, _} -> [name]
+            {:no_atoms, names} -> names
+            _ -> []
+          end
+
+        flying = MapSet.difference(flying, MapSet.new(landed))
+        joins = joins(effects)
+        context = "seed #{seed} at #{now}: #{inspect(event)}"
+
+        assert Enum.all?(
+                 effects,
+                 &(match?({kind, _} when kind == :join, &1) or match?({:event, _, _, _}, &1))
+               ),
+               context
+
+        refute "app@10.0.0.1" in joins, "dialled itself, " <> context
+        assert joins == Enum.uniq(joins), context
+        assert Enum.all?(joins, &(&1 not in flying)), "two joins of one name, " <> context
+        assert Enum.all?(joins, &(&1 not in next.connected)), "dialled a linked peer, " <> context
+
+        assert joins == [] or next.world.distribution.alive?,
+               "dialled while not distributed, " <> context
+
+        flying = MapSet.union(flying, MapSet.new(joins))
+        assert MapSet.new(Map.keys(next.joining)) == flying, context
+        assert MapSet.size(flying) <= 128, context
+
+        # max_peers names to dial and as many refused ones; a refused one that came in by itself is no more to dial.
+        peers = Roster.peers(next)
+
+        dialable =
+          Enum.count(peers, &(&1.state not in [:refused, :connected] and not &1.once_connected?))
+
+        assert dialable <= 20, "more than max_peers, " <> context
+        assert length(peers) <= 40, context
+
+        if match?({:round, _}, event) do
+          for %{missing_since: since, name: name} <- peers,
+              since != nil and now - since >= 60_000 do
+            assert name in next.connected or name in flying, "not forgotten: #{name}, " <> context
+          end
+        end
+
+        {next, flying}
+      end)
+    end
+
+    defp concrete({:joined, :any, outcome}, flying) do
+      case Enum.to_list(flying) do
+        [] -> :fill
+        names -> concrete({:joined, Enum.random(names), outcome}, flying)
+      end
+    end
+
+    defp concrete({:joined, name, :no_atom}, _flying), do: {:no_atoms, [name]}
+    defp concrete(event, _flying), do: event
+  end
+end

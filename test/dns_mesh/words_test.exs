@@ -1,0 +1,102 @@
+defmodule DNSMesh.WordsTest do
+  use ExUnit.Case, async: true
+
+  alias DNSMesh.{Telemetry, Words}
+
+  @once %{lasted: 0, times: 1}
+  @m %{mesh: DNSMesh}
+
+  defp raised(problem, details),
+    do:
+      Words.for_event(
+        [:problem, :raised],
+        @once,
+        Map.merge(@m, Map.put(details, :problem, problem))
+      )
+
+  test "joins and leaves of a round are one line" do
+    assert Words.for_event(
+             [:peers, :changed],
+             %{joined: 2, left: 1, connected: 4},
+             Map.merge(@m, %{joined: ["a@1", "b@1"], left: ["c@1"]})
+           ) ==
+             {:news, "DNSMesh: joined 2: a@1, b@1; left 1: c@1 (4 connected)"}
+  end
+
+  test "an instance with a name of its own says it" do
+    {:news, text} =
+      Words.for_event([:peers, :changed], %{connected: 1}, %{
+        mesh: :jobs,
+        joined: ["a@1"],
+        left: []
+      })
+
+    assert text == "DNSMesh (:jobs): joined 1: a@1 (1 connected)"
+  end
+
+  test "every problem names what is wrong and what to do" do
+    peers = %{peers: ["app@10.0.0.2"], node: "app@10.0.0.1"}
+    lookup = %{query: "app.internal", type: :a, reason: :servfail, server: "10.0.0.53:53"}
+
+    for {problem, details, what, remedy} <- [
+          {:lookup_failed, lookup,
+           "A of app.internal failed: the name server failed (SERVFAIL), says 10.0.0.53:53",
+           "goes on asking"},
+          {:nobody, %{lookup | reason: :nxdomain}, "lists nobody: no such name (NXDOMAIN)",
+           "DNS_CLUSTER_QUERY"},
+          {:answer_truncated, lookup, "more than 4096", "narrower name"},
+          {:unreachable, peers, "cannot connect to app@10.0.0.2", "4369"},
+          {:not_distributed, %{node: nil}, "not distributed", "--name"},
+          {:short_names, peers, "app@10.0.0.1, runs with short names", "--name"},
+          {:named_by_host, peers, "named by a host name", "--name"},
+          {:wrong_family, peers, "IP version", "-proto_dist inet6_tcp"},
+          {:not_allowed, peers, "not in :allow", ":allow"},
+          {:peer_budget, %{left_out: 3, max_peers: 9}, "3 names are left out", ":max_peers"},
+          {:atom_budget, peers, "1 names wait", "name server answers"},
+          {:public_plain, peers, "public address", "inet_tls"}
+        ] do
+      assert problem in Telemetry.problems()
+      assert {:warning, text} = raised(problem, details)
+      assert text =~ what
+      assert text =~ remedy
+    end
+  end
+
+  test "in a release the advice is for a release" do
+    assert Words.naming_advice(true) =~ "export RELEASE_DISTRIBUTION=name"
+    assert Words.naming_advice(false) =~ "elixir --name"
+  end
+
+  test "long lists are cut after five" do
+    {:warning, text} = raised(:unreachable, %{peers: for(n <- 1..8, do: "n#{n}@h")})
+    assert text =~ "n5@h and 3 more"
+    refute text =~ "n6@h"
+  end
+
+  test "how long and how often is said from the second time on" do
+    {:warning, text} =
+      Words.for_event(
+        [:problem, :raised],
+        %{lasted: 600_000, times: 120},
+        Map.merge(@m, %{problem: :not_distributed})
+      )
+
+    assert text =~ "(for 10 min now, seen 120 times)"
+  end
+
+  test "the end of a problem is news where nothing else says it" do
+    assert {:news, "DNSMesh: A of app.internal is answered again (after 35 s)"} =
+             Words.for_event(
+               [:problem, :cleared],
+               %{lasted: 35_000, times: 7},
+               Map.merge(@m, %{problem: :lookup_failed, query: "app.internal", type: :a})
+             )
+
+    assert Words.for_event([:problem, :cleared], @once, Map.put(@m, :problem, :not_allowed)) ==
+             nil
+  end
+
+  test "events for machines are no lines" do
+    assert Words.for_event([:lookup, :stop], %{}, @m) == nil
+  end
+end

@@ -1,0 +1,114 @@
+defmodule DNSMesh.DocsTest do
+  use ExUnit.Case, async: true
+
+  # What people read must be what the code does.
+
+  @readme File.read!("README.md")
+  @external_resource "README.md"
+
+  test "the README's table of options is the table the options are checked by" do
+    rows =
+      for {key, default, doc} <- DNSMesh.Config.options(),
+          do: "| `#{inspect(key)}` | #{default} | #{doc} |"
+
+    for row <- rows, do: assert(@readme =~ row <> "\n")
+    [_, after_heading] = String.split(@readme, "## Options\n")
+    [section | _] = String.split(after_heading, "\n## ")
+    assert length(Regex.scan(~r/^\| `:\w+` \|/m, section)) == length(rows)
+  end
+
+  test "the README asks for this version" do
+    version = Version.parse!(Mix.Project.config()[:version])
+    assert @readme =~ ~s({:dns_mesh, "~> #{version.major}.#{version.minor}"})
+  end
+
+  test "the README's commands are there to run" do
+    for command <- ["bin/demo", "bin/test"] do
+      assert @readme =~ command
+      assert Bitwise.band(File.stat!(command).mode, 0o111) != 0
+    end
+  end
+
+  test "every query form of the README is understood" do
+    [_, section] = String.split(@readme, "## Queries\n")
+    [table | _] = String.split(section, "\n\n`/etc/hosts`")
+
+    for [_, query] <- Regex.scan(~r/^\| `([^`]+)` \|/m, table), query != "DNS_CLUSTER_QUERY" do
+      assert %DNSMesh.Config{} = DNSMesh.Config.new!([], query)
+    end
+  end
+
+  test "every public function has documentation and a spec" do
+    for module <- [DNSMesh, DNSMesh.Answer, DNSMesh.Error, DNSMesh.Telemetry] do
+      {:docs_v1, _, _, _, _, _, docs} = Code.fetch_docs(module)
+      {:ok, specs} = Code.Typespec.fetch_specs(module)
+      specs = for {{name, arity}, _} <- specs, do: {name, arity}
+
+      for {{:function, name, arity}, _, _, doc, _} <- docs, doc != :hidden, name != :__struct__ do
+        assert is_map(doc), "#{inspect(module)}.#{name}/#{arity} has no documentation"
+        assert {name, arity} in specs, "#{inspect(module)}.#{name}/#{arity} has no spec"
+      end
+    end
+  end
+
+  describe "in lib/" do
+    test "nothing reads the application environment or the wall clock" do
+      for {file, module, function} <- calls() do
+        refute module == [:Application] and function |> to_string() |> String.ends_with?("env"),
+               file
+
+        refute function in [:os_time, :system_time, :timestamp, :utc_now, :now!], file
+        refute module in [[:DateTime], [:NaiveDateTime]], file
+      end
+    end
+
+    test "atoms are made in one place" do
+      assert for({file, [:String], :to_atom} <- calls(), uniq: true, do: file) ++
+               for({file, :erlang, :binary_to_atom} <- calls(), uniq: true, do: file) == [
+               "lib/dns_mesh/node_name.ex"
+             ]
+    end
+
+    test "lines are logged in one place" do
+      logs = [:log, :debug, :info, :notice, :warning, :warn, :error]
+
+      assert for({file, [:Logger], function} <- calls(), function in logs, uniq: true, do: file) ==
+               ["lib/dns_mesh/telemetry.ex"]
+    end
+
+    test "nothing can part two nodes" do
+      for {file, _, function} <- calls(),
+          do: refute(function in [:disconnect, :disconnect_node, :stop, :halt], file)
+    end
+
+    test "only the resolver asks the native library" do
+      assert for({file, [:Native], _} <- calls(), uniq: true, do: file) == [
+               "lib/dns_mesh/resolver.ex"
+             ]
+    end
+
+    # Every remote call in the sources: {file, module as an alias list or an atom, function}.
+    defp calls do
+      for file <- Path.wildcard("lib/**/*.ex"), call <- calls(file), do: call
+    end
+
+    defp calls(file) do
+      {_, calls} =
+        file
+        |> File.read!()
+        |> Code.string_to_quoted!()
+        |> Macro.prewalk([], fn
+          {{:., _, [{:__aliases__, _, module}, function]}, _, _} = node, calls ->
+            {node, [{file, module, function} | calls]}
+
+          {{:., _, [module, function]}, _, _} = node, calls when is_atom(module) ->
+            {node, [{file, module, function} | calls]}
+
+          node, calls ->
+            {node, calls}
+        end)
+
+      calls
+    end
+  end
+end

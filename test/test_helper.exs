@@ -1,0 +1,19 @@
+# Some tests need a network of their own (a network namespace) or a program that only Debian's root has. Where these
+# are not to be had, the tests stay out, and one line says so.
+available? = fn command, arguments ->
+  System.find_executable(command) != nil and
+    match?({_, 0}, System.cmd(command, arguments, stderr_to_stdout: true))
+end
+
+needs = [
+  netns: {"a network namespace (root on Linux)", available?.("unshare", ["-n", "true"])},
+  dnsmasq: {"dnsmasq", System.find_executable("dnsmasq") != nil}
+]
+
+missing = for {tag, {what, false}} <- needs, do: {tag, what}
+
+for {tag, what} <- missing do
+  IO.puts("Excluding tests tagged #{inspect(tag)}: no #{what} here")
+end
+
+ExUnit.start(capture_log: true, exclude: Keyword.keys(missing))
