@@ -32,8 +32,11 @@ pub async fn race(
     let mut worst = Loser::nobody();
     let mut next_round = Instant::now();
     for _ in 0..attempts {
-        // Servers that fail at once would fail again at once: not faster than the stagger.
-        sleep_until(next_round.min(deadline)).await;
+        // Servers that fail at once would fail again at once: not faster than the stagger. Not for
+        // the first round: tokio rounds up, and to sleep until now takes it a millisecond.
+        if next_round > Instant::now() {
+            sleep_until(next_round.min(deadline)).await;
+        }
         if Instant::now() >= deadline {
             break;
         }
