@@ -80,17 +80,19 @@ defmodule DNSMesh.Test.Mesh do
     :ok
   end
 
-  @doc "The next event of a kind: its measurements and metadata in one map."
+  @doc "The next event of a kind that is wanted, measurements and metadata in one map. Others of the kind are dropped."
   @spec await(TestNode.t(), [atom], atom, (map -> as_boolean(term))) :: map
-  def await(%TestNode{label: label} = node, event, name \\ DNSMesh, wanted? \\ fn _ -> true end) do
-    full = [:dns_mesh | event]
+  def await(node, event, name \\ DNSMesh, wanted? \\ fn _ -> true end),
+    do: await_until(node, [:dns_mesh | event], name, wanted?, now() + @patience)
 
+  defp await_until(%TestNode{label: label} = node, full, name, wanted?, deadline) do
     receive do
       {:from_node, ^label, {:telemetry, ^full, measurements, %{mesh: ^name} = metadata}} ->
         told = Map.merge(metadata, measurements)
-        if wanted?.(told), do: told, else: await(node, event, name, wanted?)
+        if wanted?.(told), do: told, else: await_until(node, full, name, wanted?, deadline)
     after
-      @patience -> raise "no #{inspect(full)} of #{inspect(name)} from #{label}"
+      max(0, deadline - now()) ->
+        raise "expected #{inspect(full)} of #{inspect(name)} from #{label} within #{@patience} ms, got none"
     end
   end
 
@@ -126,4 +128,6 @@ defmodule DNSMesh.Test.Mesh do
     {:monitors, monitors} = TestNode.call(node, Process, :info, [whereis(node, name), :monitors])
     for {:process, pid} <- monitors, is_pid(pid), do: pid
   end
+
+  defp now, do: System.monotonic_time(:millisecond)
 end
