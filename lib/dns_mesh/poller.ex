@@ -50,7 +50,7 @@ defmodule DNSMesh.Poller do
       outside: Outside.open(config),
       roster: Roster.new(config, :erlang.unique_integer()),
       lookups: Lookups.new(keys, config.interval),
-      pace: Pace.new(config.interval, now())
+      pace: pace(config)
     }
 
     {:ok, state, {:continue, :poll}}
@@ -286,6 +286,9 @@ defmodule DNSMesh.Poller do
   end
 
   ## Small things
+
+  defp pace(%Config{resolver: nil, interval: interval}), do: Pace.new(interval, now())
+  defp pace(%Config{interval: interval}), do: Pace.steady(interval)
 
   defp arm(state) do
     _ = with {ref, _token} <- state.timer, do: Process.cancel_timer(ref)

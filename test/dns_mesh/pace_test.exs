@@ -36,6 +36,12 @@ defmodule DNSMesh.PaceTest do
     assert Pace.burst(again, 19_999) == again
   end
 
+  test "goes by the interval alone where it is to be steady" do
+    pace = Pace.steady(5_000)
+    assert polls(pace, 0, 3) == [0, 5_000, 10_000]
+    assert Pace.burst(pace, 100_000) == pace
+  end
+
   test "a stranger is left alone for longer and longer, up to a minute; a known peer for two intervals at most" do
     waits = fn once? -> for n <- 1..7, do: Backoff.delay(n, once?, 5_000, 0.5) end
     assert waits.(false) == [5_000, 10_000, 20_000, 40_000, 60_000, 60_000, 60_000]

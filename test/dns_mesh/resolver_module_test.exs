@@ -85,15 +85,17 @@ defmodule DNSMesh.ResolverModuleTest do
   end
 
   defp await_rounds(name, count) do
-    flush_rounds(name)
+    flush(name, [:round, :stop])
 
     for _ <- 1..count,
         do: assert_receive({:telemetry, [:dns_mesh, :round, :stop], _, %{mesh: ^name}}, @patience)
   end
 
-  defp flush_rounds(name) do
+  defp flush(name, event) do
+    full = [:dns_mesh | event]
+
     receive do
-      {:telemetry, [:dns_mesh, :round, :stop], _, %{mesh: ^name}} -> flush_rounds(name)
+      {:telemetry, ^full, _, %{mesh: ^name}} -> flush(name, event)
     after
       0 -> :ok
     end
@@ -496,6 +498,7 @@ defmodule DNSMesh.ResolverModuleTest do
       {_test, _linked, good} = :persistent_term.get(module)
 
       for {function, fault} <- faults do
+        flush(name, [:round, :skipped])
         set(module, function, fault)
 
         assert_receive {:telemetry, [:dns_mesh, :round, :skipped], _, %{reason: reason}},
