@@ -1,9 +1,11 @@
-# Builds the resolver (the Rust library behind `DNSMesh.Native`) with Cargo.
+# Builds the resolver with Cargo: the Rust library behind `DNSMesh.Native`, and `dns_mesh`, the program that gives
+# `rel/env.sh.eex` the node's name before there is a VM.
 #
 #   sources, rustc, features ──changed?──▶ cargo build ──▶ <build root>/cargo/release/
 #                                                               │ copied by rename
 #                                                               ▼
 #                                              <app path>/priv/native/libdns_mesh_nif.so
+#                                                                     dns_mesh
 #
 # mix.exs requires this file; it cannot be in lib/, because Mix must know the compiler before it compiles lib/, and the
 # library must be in place before the first module of lib/ is loaded.
@@ -33,7 +35,8 @@ defmodule Mix.Tasks.Compile.DnsMeshCargo do
   @recursive true
 
   @root Path.expand("..", __DIR__)
-  @package "dns_mesh_nif"
+  @library "dns_mesh_nif"
+  @program "dns_mesh"
   @fault_marker "dns_mesh: fault injection is compiled in"
   @attempts 3
 
@@ -56,13 +59,17 @@ defmodule Mix.Tasks.Compile.DnsMeshCargo do
   @impl true
   def clean do
     File.rm(manifest())
-    File.rm_rf!(Path.dirname(library()))
+    File.rm_rf!(folder())
   end
 
   ## Places
 
   # In the app path, never in a priv/ among the sources, where a Docker `COPY . .` would carry it to another C library.
-  defp library, do: Path.join(Mix.Project.app_path(), "priv/native/lib#{@package}.so")
+  defp folder, do: Path.join(Mix.Project.app_path(), "priv/native")
+
+  defp library, do: Path.join(folder(), "lib#{@library}.so")
+
+  defp program, do: Path.join(folder(), @program)
 
   defp manifest, do: Path.join(Mix.Project.manifest_path(), "compile.dns_mesh_cargo")
 
@@ -81,10 +88,16 @@ defmodule Mix.Tasks.Compile.DnsMeshCargo do
     if System.get_env("MIX_BUILD_PATH"), do: env_path, else: Path.dirname(env_path)
   end
 
-  defp artifact do
+  defp built_library do
     extension = if :os.type() == {:unix, :darwin}, do: "dylib", else: "so"
+    Path.join(release_dir(), "lib#{@library}.#{extension}")
+  end
+
+  defp built_program, do: Path.join(release_dir(), @program)
+
+  defp release_dir do
     target = System.get_env("CARGO_BUILD_TARGET", "")
-    Path.join([target_dir(), target, "release", "lib#{@package}.#{extension}"])
+    Path.join([target_dir(), target, "release"])
   end
 
   # Mix would replace the app path's priv by a link to a priv/ among the sources. Then all environments would share one
@@ -139,10 +152,10 @@ defmodule Mix.Tasks.Compile.DnsMeshCargo do
   defp build_variable?(name), do: name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"]
 
   defp stale?(rustc, inputs) do
-    with true <- File.regular?(library()),
+    with true <- Enum.all?([library(), program()], &File.regular?/1),
          {:ok, recorded} <- File.read(manifest()),
          [recorded_rustc, ^inputs] <- String.split(recorded, "\n", trim: true) do
-      # Without a rustc, a library that is up to date in everything else will do.
+      # Without a rustc, files that are up to date in everything else will do.
       rustc not in [{:ok, recorded_rustc}, :none]
     else
       _ -> true
@@ -155,7 +168,7 @@ defmodule Mix.Tasks.Compile.DnsMeshCargo do
     cargo = RustToolchain.cargo!()
     {:ok, rustc} = rustc
 
-    first? = not File.exists?(Path.dirname(artifact()))
+    first? = not File.exists?(release_dir())
     patience = if first?, do: ", about a minute the first time", else: ""
     Mix.shell().info("Compiling the DNSMesh resolver (Rust)#{patience}")
 
@@ -183,8 +196,8 @@ defmodule Mix.Tasks.Compile.DnsMeshCargo do
   end
 
   defp cargo_build(cargo) do
-    features = Enum.flat_map(features(), &["--features", &1])
-    what = ["build", "--locked", "--release", "-p", @package] ++ features
+    features = Enum.flat_map(features(), &["--features", "#{@library}/#{&1}"])
+    what = ["build", "--locked", "--release", "-p", @library, "-p", "dns_mesh_cli"] ++ features
 
     case System.cmd(cargo, what ++ ["--target-dir", target_dir()],
            cd: @root,
@@ -195,19 +208,28 @@ defmodule Mix.Tasks.Compile.DnsMeshCargo do
     end
   end
 
+  # Both or neither: a library that is not what was asked for leaves the program of before beside it.
   defp install do
-    with {:ok, content} <- read_artifact(), :ok <- check_faults(content) do
-      # A new file and a rename: a running VM keeps the old one mapped, and nobody ever sees half a library.
-      unfinished = "#{library()}.#{System.pid()}.tmp"
-      File.mkdir_p!(Path.dirname(library()))
-      File.write!(unfinished, content)
-      File.rename!(unfinished, library())
+    with {:ok, program} <- read(built_program()),
+         {:ok, library} <- read(built_library()),
+         :ok <- check_faults(library) do
+      put(program(), program, 0o755)
+      put(library(), library, 0o644)
     end
   end
 
-  defp read_artifact do
-    with {:error, reason} <- File.read(artifact()) do
-      {:error, "Cargo succeeded, but reading #{artifact()} failed: #{:file.format_error(reason)}"}
+  # A new file and a rename: a running VM keeps the old one mapped, and nobody ever sees half a file.
+  defp put(path, content, mode) do
+    unfinished = "#{path}.#{System.pid()}.tmp"
+    File.mkdir_p!(Path.dirname(path))
+    File.write!(unfinished, content)
+    File.chmod!(unfinished, mode)
+    File.rename!(unfinished, path)
+  end
+
+  defp read(artifact) do
+    with {:error, reason} <- File.read(artifact) do
+      {:error, "Cargo succeeded, but reading #{artifact} failed: #{:file.format_error(reason)}"}
     end
   end
 
@@ -220,10 +242,11 @@ defmodule Mix.Tasks.Compile.DnsMeshCargo do
         :ok
 
       has ->
-        {:error, "#{artifact()} has fault injection, which only DNSMesh's own tests may have"}
+        {:error,
+         "#{built_library()} has fault injection, which only DNSMesh's own tests may have"}
 
       wants ->
-        {:error, "#{artifact()} lacks the fault injection that DNSMesh's own tests need"}
+        {:error, "#{built_library()} lacks the fault injection that DNSMesh's own tests need"}
     end
   end
 

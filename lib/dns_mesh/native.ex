@@ -49,6 +49,37 @@ defmodule DNSMesh.Native do
   @spec interfaces() :: {:ok, [{String.t(), :inet.ip_address(), 0..128}]} | {:error, String.t()}
   def interfaces, do: :erlang.nif_error(:nif_not_loaded)
 
+  @typedoc "What to choose this machine's own address by; an answer for each query item that counts, in order."
+  @type own_address_request :: %{
+          option:
+            nil
+            | {:literal, :inet.ip_address()}
+            | {:interface, String.t()}
+            | {:subnet, {:inet.ip_address(), 0..128}},
+          family: :inet | :inet6 | nil,
+          answers: [[:inet.ip_address()]],
+          hints: [String.t()]
+        }
+
+  @type candidate :: %{ip: :inet.ip_address(), interface: String.t()}
+
+  @spec own_address(own_address_request()) ::
+          {:ok,
+           %{
+             ip: :inet.ip_address(),
+             interface: String.t(),
+             because: :option | :in_answer | :route_to_peer | :platform_hint | :only_address
+           }}
+          | {:undecided, [candidate(), ...]}
+          | {:error,
+             {:not_local | :wrong_family | :no_interface | :no_subnet | :interfaces, String.t()}
+             | :no_address}
+  def own_address(_request), do: :erlang.nif_error(:nif_not_loaded)
+
+  @spec node_name(String.t(), :inet.ip_address()) ::
+          {:ok, String.t()} | {:error, {:bad_basename, binary()}}
+  def node_name(_basename, _ip), do: :erlang.nif_error(:nif_not_loaded)
+
   defp library_path do
     # The application may not be loaded yet (mix run --no-start), its ebin is on the path all the same.
     case :code.priv_dir(:dns_mesh) do

@@ -28,9 +28,10 @@ defmodule DNSMesh.Build.CargoCompilerTest do
       assert [build] = StandInRust.builds(rust)
 
       assert build =~
-               "build --locked --release -p dns_mesh_nif --target-dir #{folder}/_build/cargo"
+               "build --locked --release -p dns_mesh_nif -p dns_mesh_cli --target-dir #{folder}/_build/cargo"
 
       assert File.read!(library(folder, "dev")) == "library\n"
+      assert System.cmd(program(folder, "dev"), []) == {"program\n", 0}
 
       assert compile!(folder, rust) == ""
       assert [_] = StandInRust.builds(rust)
@@ -91,6 +92,17 @@ defmodule DNSMesh.Build.CargoCompilerTest do
       assert length(StandInRust.builds(rust)) == 2
     end
 
+    test "when one of the files it made is gone", %{folder: folder, rust: rust} do
+      compile!(folder, rust)
+
+      for {path, nr} <- Enum.with_index([library(folder, "dev"), program(folder, "dev")], 2) do
+        File.rm!(path)
+        compile!(folder, rust)
+        assert length(StandInRust.builds(rust)) == nr, "#{path} was gone, and Cargo not called"
+        assert File.exists?(path)
+      end
+    end
+
     test "when asked by --force, and after mix clean", %{folder: folder, rust: rust} do
       compile!(folder, rust)
       assert {_, 0} = mix(folder, rust, ["compile", "--force"])
@@ -98,6 +110,7 @@ defmodule DNSMesh.Build.CargoCompilerTest do
 
       assert {_, 0} = mix(folder, rust, ["clean"])
       refute File.exists?(library(folder, "dev"))
+      refute File.exists?(program(folder, "dev"))
       compile!(folder, rust)
       assert length(StandInRust.builds(rust)) == 3
       assert File.exists?(library(folder, "dev"))
@@ -111,7 +124,7 @@ defmodule DNSMesh.Build.CargoCompilerTest do
 
       builds = StandInRust.builds(rust)
       assert Enum.all?(builds, &(&1 =~ ~r"--target-dir #{folder}/_build/cargo$"))
-      assert Enum.map(builds, &(&1 =~ "--features faults")) == [false, true, false]
+      assert Enum.map(builds, &(&1 =~ "--features dns_mesh_nif/faults")) == [false, true, false]
 
       assert File.read!(library(folder, "dev")) == "library\n"
       assert File.read!(library(folder, "test")) =~ "fault injection"
@@ -171,7 +184,29 @@ defmodule DNSMesh.Build.CargoCompilerTest do
       assert File.read!(library(folder, "dev")) == "another library\n"
       assert File.stat!(library(folder, "dev")).inode != before
       assert IO.read(file, :line) == "library\n"
-      assert File.ls!(Path.dirname(library(folder, "dev"))) == ["libdns_mesh_nif.so"]
+
+      assert Enum.sort(File.ls!(Path.dirname(library(folder, "dev")))) == [
+               "dns_mesh",
+               "libdns_mesh_nif.so"
+             ]
+    end
+
+    test "so is a new program, which a shell may be running, and it may be run", context do
+      %{folder: folder, rust: rust} = context
+      compile!(folder, rust)
+      before = File.stat!(program(folder, "dev"))
+      {:ok, file} = File.open(program(folder, "dev"))
+
+      StandInRust.set(rust, "program", "#!/bin/sh\necho another")
+      write!(folder, @source, "// two\n")
+      compile!(folder, rust)
+
+      assert System.cmd(program(folder, "dev"), []) == {"another\n", 0}
+      now = File.stat!(program(folder, "dev"))
+      assert now.inode != before.inode
+      assert Bitwise.band(now.mode, 0o777) == 0o755
+      assert Bitwise.band(File.stat!(library(folder, "dev")).mode, 0o777) == 0o644
+      assert IO.read(file, :line) == "#!/bin/sh\n"
     end
 
     test "a priv folder among the sources is refused", %{folder: folder, rust: rust} do
@@ -253,6 +288,15 @@ defmodule DNSMesh.Build.CargoCompilerTest do
       assert File.read!(library(folder, "dev")) == "library\n"
     end
 
+    test "Cargo makes no program", %{folder: folder, rust: rust} do
+      StandInRust.set(rust, "programless", "")
+
+      assert refused(folder, rust) =~
+               "Cargo succeeded, but reading #{folder}/_build/cargo/release/dns_mesh failed: no such file"
+
+      refute File.exists?(library(folder, "dev"))
+    end
+
     test "Cargo gives a library with fault injection where none was asked for", context do
       StandInRust.set(context.rust, "content", "dns_mesh: fault injection is compiled in")
       assert refused(context.folder, context.rust) =~ "which only DNSMesh's own tests may have"
@@ -293,7 +337,9 @@ defmodule DNSMesh.Build.CargoCompilerTest do
     ])
   end
 
-  defp library(folder, env) do
-    Path.join(folder, "_build/#{env}/lib/dns_mesh/priv/native/libdns_mesh_nif.so")
-  end
+  defp library(folder, env), do: Path.join(native(folder, env), "libdns_mesh_nif.so")
+
+  defp program(folder, env), do: Path.join(native(folder, env), "dns_mesh")
+
+  defp native(folder, env), do: Path.join(folder, "_build/#{env}/lib/dns_mesh/priv/native")
 end

@@ -29,7 +29,7 @@ defmodule DNSMesh.Build.ReleaseTest do
 
     @impl true
     def start(_type, _args) do
-      mesh = {DNSMesh, query: "app.internal", nameservers: nameservers(), log: false}
+      mesh = {DNSMesh, query: "app.internal", nameservers: nameservers(), log: false, distribution: :manual}
       children = [mesh, {Task, &ask_and_stop/0}]
       Supervisor.start_link(children, strategy: :one_for_one)
     end
@@ -98,9 +98,30 @@ defmodule DNSMesh.Build.ReleaseTest do
   end
 
   test "the library that ships has no fault injection, the tests' library has it", context do
-    assert [shipped] = Path.wildcard("#{context.release}/lib/dns_mesh-*/priv/native/*")
+    shipped = native(context, "libdns_mesh_nif.so")
     refute fault_injection?(shipped)
     assert fault_injection?(Application.app_dir(:dns_mesh, "priv/native/libdns_mesh_nif.so"))
+  end
+
+  test "the program for env.sh is in the release, and runs before there is a VM", context do
+    program = native(context, "dns_mesh")
+    assert Bitwise.band(File.stat!(program).mode, 0o777) == 0o755
+
+    arguments = ~w(lookup app.internal --nameserver) ++ [ScriptedDNS.address(context.dns)]
+    assert run(context.release, program, arguments, []) == {"10.20.30.40\n", 0}
+
+    query = ~w(node-name --query 127.0.0.1 --basename shop)
+    assert run(context.release, program, query, []) == {"shop@127.0.0.1\n", 0}
+  end
+
+  test "nothing else is there", context do
+    assert [native] = Path.wildcard("#{context.release}/lib/dns_mesh-*/priv/native")
+    assert Enum.sort(File.ls!(native)) == ["dns_mesh", "libdns_mesh_nif.so"]
+  end
+
+  defp native(context, name) do
+    assert [path] = Path.wildcard("#{context.release}/lib/dns_mesh-*/priv/native/#{name}")
+    path
   end
 
   defp shop(context, arguments) do

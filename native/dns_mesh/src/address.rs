@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use if_addrs::IfAddr;
 
@@ -10,22 +10,55 @@ use if_addrs::IfAddr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     pub name: String,
+    /// The kernel's number for it; 0 where it told none.
+    pub index: u32,
     pub ip: IpAddr,
     pub prefix_length: u8,
+    pub flags: Flags,
+}
+
+/// What decides whether peers may be given an address, beside the address itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// A link with one machine at its other end: its /32 is no virtual IP.
+    pub point_to_point: bool,
+    /// Made up for privacy, another one tomorrow (RFC 8981).
+    pub temporary: bool,
+    /// On its way out: still answers, is for nothing new (RFC 4862 §5.5.4).
+    pub deprecated: bool,
+    /// Not known to be this machine's alone: checked just now, or found to be another's too.
+    pub tentative: bool,
+}
+
+impl Flags {
+    /// Whether the address may be gone, or another machine's, while a name lasts.
+    pub fn is_fleeting(self) -> bool {
+        self.temporary || self.deprecated || self.tentative
+    }
 }
 
 /// Every address of every interface that is up, loopback included, carrier or not: the kernel
 /// answers at the address of a bridge that nothing is plugged into.
 pub fn interfaces() -> io::Result<Vec<Interface>> {
+    let inet6 = Inet6::read();
     let up = if_addrs::get_if_addrs()?.into_iter().filter(is_up);
     Ok(up
-        .map(|interface| Interface {
-            prefix_length: match &interface.addr {
-                IfAddr::V4(v4) => v4.prefixlen,
-                IfAddr::V6(v6) => v6.prefixlen,
-            },
-            ip: interface.ip(),
-            name: interface.name,
+        .map(|interface| {
+            let index = interface.index.unwrap_or(0);
+            let ip = interface.ip();
+            Interface {
+                prefix_length: match &interface.addr {
+                    IfAddr::V4(v4) => v4.prefixlen,
+                    IfAddr::V6(v6) => v6.prefixlen,
+                },
+                flags: Flags {
+                    point_to_point: interface.is_p2p,
+                    ..inet6.flags(ip, index)
+                },
+                ip,
+                index,
+                name: interface.name,
+            }
         })
         .collect())
 }
@@ -34,11 +67,58 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
 fn is_up(interface: &if_addrs::Interface) -> bool {
     const IFF_UP: u32 = 1;
     let flags = || {
-        let device = interface.name.split(':').next()?;
+        let device = device(&interface.name);
         let text = fs::read_to_string(format!("/sys/class/net/{device}/flags")).ok()?;
         u32::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
     };
     interface.is_oper_up() || flags().is_some_and(|flags| flags & IFF_UP != 0)
+}
+
+/// The interface behind an alias: an IPv4 address may bear a label of its own, as in `eth0:1`.
+pub(crate) fn device(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
+}
+
+/// What Linux knows of IPv6 addresses and `getifaddrs` does not tell. Empty on other systems,
+/// and where IPv6 is switched off.
+struct Inet6(Vec<(Ipv6Addr, u32, Flags)>);
+
+impl Inet6 {
+    fn read() -> Self {
+        Self::parse(&fs::read_to_string("/proc/net/if_inet6").unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Self {
+        Self(text.lines().filter_map(inet6_line).collect())
+    }
+
+    fn flags(&self, ip: IpAddr, index: u32) -> Flags {
+        let found = self
+            .0
+            .iter()
+            .find(|&&(v6, at, _)| IpAddr::V6(v6) == ip && at == index);
+        found.map_or_else(Flags::default, |&(_, _, flags)| flags)
+    }
+}
+
+/// Address, index, prefix length, scope and flags in hexadecimal, then the interface's name.
+fn inet6_line(line: &str) -> Option<(Ipv6Addr, u32, Flags)> {
+    const TEMPORARY: u32 = 0x01;
+    const DAD_FAILED: u32 = 0x08;
+    const DEPRECATED: u32 = 0x20;
+    const TENTATIVE: u32 = 0x40;
+
+    let mut words = line.split_whitespace();
+    let ip = u128::from_str_radix(words.next()?, 16).ok()?;
+    let index = u32::from_str_radix(words.next()?, 16).ok()?;
+    let bits = u32::from_str_radix(words.nth(2)?, 16).ok()?;
+    let flags = Flags {
+        point_to_point: false,
+        temporary: bits & TEMPORARY != 0,
+        deprecated: bits & DEPRECATED != 0,
+        tentative: bits & (TENTATIVE | DAD_FAILED) != 0,
+    };
+    Some((ip.into(), index, flags))
 }
 
 /// Whether an address is this machine's: loopback, or on any interface, up or down.
@@ -68,7 +148,9 @@ mod tests {
             .find(|interface| interface.ip == IpAddr::from([127, 0, 0, 1]))
             .expect("every machine has 127.0.0.1");
         assert_eq!(loopback.prefix_length, 8);
-        assert!(zone_index(&loopback.name).is_some_and(|index| index > 0));
+        assert_eq!(loopback.flags, Flags::default());
+        assert_eq!(zone_index(&loopback.name), Some(loopback.index));
+        assert!(loopback.index > 0);
     }
 
     #[test]
@@ -87,5 +169,46 @@ mod tests {
     fn zones_are_names_or_numbers() {
         assert_eq!(zone_index("7"), Some(7));
         assert_eq!(zone_index("no-such-zone"), None);
+    }
+
+    /// As Linux 6.18 wrote it.
+    #[test]
+    fn flags_of_ipv6_addresses() {
+        let inet6 = Inet6::parse(
+            "fd000001000000000000000000000005 03 40 00 a2       v0\n\
+             fd000001000000000000000000000006 03 40 00 82       v0\n\
+             fd000001000000000000000000000007 03 40 00 40       v0\n\
+             fd00000200000000e63fe1d1e759c640 03 40 00 01       v0\n\
+             fd000001000000000000000000000008 03 40 00 88       v0\n\
+             fe80000000000000b09be9fffecc5195 103 40 20 80       v9\n\
+             00000000000000000000000000000001 01 80 10 80       lo\n\
+             not a line\n",
+        );
+        let flags = |ip: &str, index| {
+            let flags = inet6.flags(ip.parse().unwrap(), index);
+            (flags.temporary, flags.deprecated, flags.tentative)
+        };
+        assert_eq!(flags("fd00:1::5", 3), (false, true, false));
+        assert_eq!(flags("fd00:1::6", 3), (false, false, false));
+        assert_eq!(flags("fd00:1::7", 3), (false, false, true));
+        assert_eq!(flags("fd00:1::8", 3), (false, false, true), "DAD failed");
+        assert_eq!(
+            flags("fd00:2::e63f:e1d1:e759:c640", 3),
+            (true, false, false)
+        );
+        assert_eq!(
+            flags("fd00:1::5", 4),
+            (false, false, false),
+            "another interface's"
+        );
+        assert_eq!(flags("::1", 1), (false, false, false));
+        assert!(inet6.0.iter().any(|&(_, index, _)| index == 0x103));
+        assert_eq!(inet6.0.len(), 7);
+    }
+
+    #[test]
+    fn an_alias_is_its_interface() {
+        assert_eq!(device("eth0:1"), "eth0");
+        assert_eq!(device("eth0"), "eth0");
     }
 }

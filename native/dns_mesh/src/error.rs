@@ -123,6 +123,29 @@ impl From<NetError> for Trouble {
     }
 }
 
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NxDomain => "no such name (NXDOMAIN)",
+            Self::NoRecords => "the name has no records of this type",
+            Self::Timeout => "no answer in time",
+            Self::ServFail => "the name server failed (SERVFAIL)",
+            Self::Refused => "the name server refused (REFUSED)",
+            Self::FormErr => "the name server did not understand the question (FORMERR)",
+            Self::NotImp => "the name server does not do such questions (NOTIMP)",
+            Self::Rcode(code) => {
+                return write!(f, "the name server answered with response code {code}");
+            }
+            Self::BadReply => "the name server's reply cannot be decoded",
+            Self::Truncated => "the name server's reply is cut short, over TCP too",
+            Self::Network(text) => {
+                return write!(f, "the name server cannot be reached ({text})");
+            }
+            Self::BadName(why) => return write!(f, "not a name one can ask for: {why}"),
+        })
+    }
+}
+
 impl fmt::Display for BadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

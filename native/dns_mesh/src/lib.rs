@@ -17,7 +17,15 @@
 //! | [`reply`] | which records of a message answer our question |
 //! | `srv` | SRV targets to addresses |
 //! | [`answer`], [`error`] | what comes out |
-//! | [`address`] | this machine's own interfaces |
+//!
+//! Beside it, who this machine is:
+//!
+//! | module | job |
+//! |---|---|
+//! | [`address`] | its interfaces and their addresses |
+//! | [`own_address`] | which of them peers find it by |
+//! | [`network`] | networks, and what kind of address an address is |
+//! | [`node_name`] | the text of addresses and of node names |
 
 #![forbid(unsafe_code)]
 
@@ -28,6 +36,9 @@ pub mod followed_file;
 pub mod hosts;
 pub mod name;
 pub mod name_server;
+pub mod network;
+pub mod node_name;
+pub mod own_address;
 mod permits;
 pub mod reply;
 pub mod resolv_conf;
@@ -37,8 +48,13 @@ pub mod server_race;
 mod srv;
 mod wire;
 
-pub use address::{Interface, interfaces};
+pub use address::{Flags, Interface, interfaces};
 pub use answer::{Answer, Family, Kind, Records, Service};
 pub use error::{BadName, Failure, Reason};
 pub use name::check_name;
+pub use network::Network;
+pub use node_name::{BadBasename, check_basename, ip_text, node_name};
+pub use own_address::{
+    AddressOption, Because, Candidate, NoAddress, OwnAddress, Request, own_address,
+};
 pub use resolver::{Resolver, Settings};

@@ -8,10 +8,12 @@
 //! | `reply` | the one message, whatever happens to the task |
 //! | `runtime` | the thread that lookups run on |
 //! | `terms` | Elixir terms in and out |
+//! | `own_address` | the same for this machine's own address and name |
 //! | `faults` | ways to break a lookup, in test builds only |
 
 #[cfg(feature = "faults")]
 mod faults;
+mod own_address;
 mod reply;
 mod runtime;
 mod terms;
@@ -98,6 +100,16 @@ fn interfaces(env: Env<'_>) -> Term<'_> {
         }
         Err(error) => (atoms::error(), error.to_string()).encode(env),
     }
+}
+
+#[rustler::nif]
+fn own_address(request: own_address::Request) -> own_address::Outcome {
+    own_address::Outcome(dns_mesh::own_address(&request.0))
+}
+
+#[rustler::nif]
+fn node_name(basename: Binary<'_>, ip: terms::Ip) -> own_address::Name {
+    own_address::Name(dns_mesh::node_name(basename.as_slice(), ip.0))
 }
 
 rustler::init!("Elixir.DNSMesh.Native");

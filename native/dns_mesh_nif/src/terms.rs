@@ -18,12 +18,15 @@ pub(crate) mod atoms {
         reason, negative_ttl,
         nxdomain, no_records, timeout, servfail, refused, formerr, notimp, rcode, bad_reply,
         network, bad_name, panicked, dropped, runtime,
+        option, family, answers, hints, literal, interface, subnet,
+        ip, because, undecided, in_answer, route_to_peer, platform_hint, only_address,
+        not_local, wrong_family, no_interface, no_subnet, no_address, interfaces, bad_basename,
         empty, too_long, label_too_long, empty_label, blank, control, not_ascii, bad_character,
     }
 }
 
 /// `{10, 0, 0, 1}` or `{0, 0, 0, 0, 0, 0, 0, 1}`, as in `:inet`.
-struct Ip(IpAddr);
+pub(crate) struct Ip(pub(crate) IpAddr);
 
 impl<'a> Decoder<'a> for Ip {
     fn decode(term: Term<'a>) -> NifResult<Self> {
@@ -45,7 +48,7 @@ fn numbers<T: TryFrom<u64>, const N: usize>(terms: Vec<Term<'_>>) -> NifResult<[
 }
 
 /// rustler's own decoders of small integers cut off what does not fit: 256 would become 0.
-fn number<T: TryFrom<u64>>(term: Term<'_>) -> NifResult<T> {
+pub(crate) fn number<T: TryFrom<u64>>(term: Term<'_>) -> NifResult<T> {
     T::try_from(term.decode::<u64>()?).map_err(|_| Error::BadArg)
 }
 
@@ -123,12 +126,16 @@ pub(crate) struct Families(Vec<Family>);
 impl<'a> Decoder<'a> for Families {
     fn decode(term: Term<'a>) -> NifResult<Self> {
         let atoms = term.decode::<Vec<Atom>>()?;
-        let families = atoms.into_iter().map(|atom| match atom {
-            atom if atom == atoms::inet() => Ok(Family::Inet),
-            atom if atom == atoms::inet6() => Ok(Family::Inet6),
-            _ => Err(Error::BadArg),
-        });
+        let families = atoms.into_iter().map(family);
         Ok(Self(families.collect::<NifResult<_>>()?))
+    }
+}
+
+pub(crate) fn family(atom: Atom) -> NifResult<Family> {
+    match atom {
+        atom if atom == atoms::inet() => Ok(Family::Inet),
+        atom if atom == atoms::inet6() => Ok(Family::Inet6),
+        _ => Err(Error::BadArg),
     }
 }
 

@@ -4,7 +4,7 @@ defmodule DNSMesh.Test.StandInRust do
   and what is said when it cannot be.
 
   The library that this `cargo` makes is a few bytes of text, with the marker of fault injection when it was asked for
-  the feature `faults`.
+  the feature `faults`. So is the program, which says that it is one.
   """
 
   alias DNSMesh.Test.BuildFolder
@@ -30,6 +30,10 @@ defmodule DNSMesh.Test.StandInRust do
   if [ -e "$here/content" ]; then content=$(cat "$here/content"); fi
   mkdir -p "$release"
   for extension in so dylib; do echo "$content" > "$release/libdns_mesh_nif.$extension"; done
+  program='#!/bin/sh
+  echo program'
+  if [ -e "$here/program" ]; then program=$(cat "$here/program"); fi
+  if [ ! -e "$here/programless" ]; then echo "$program" > "$release/dns_mesh"; fi
   """
 
   @rustc ~S"""
@@ -52,7 +56,7 @@ defmodule DNSMesh.Test.StandInRust do
 
   @doc """
   Sets what the programs go by: `cargo.version`, `rustc.version`, `rustc.host`; `fails`, the text with which both fail
-  from now on; `content`, what the next library holds.
+  from now on; `content` and `program`, what the next library and program hold; `programless`, no program is made.
   """
   @spec set(t, String.t(), String.t()) :: :ok
   def set(rust, what, text), do: BuildFolder.write!(rust.folder, what, text)

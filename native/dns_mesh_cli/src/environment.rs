@@ -1,0 +1,276 @@
+//! What the environment says where the command line does not.
+
+use dns_mesh::{AddressOption, Family, Request, check_basename};
+
+use crate::args::{Own, Which};
+use crate::failure::Failure;
+use crate::own::Job;
+use crate::query::{self, Item};
+
+/// Where platforms write a machine's own address, the surest first. The same list is in
+/// DNSMesh's Elixir half.
+const HINTS: [&str; 4] = [
+    "POD_IP",
+    "MY_POD_IP",
+    "FLY_PRIVATE_IP",
+    "RENDER_INTERNAL_IP",
+];
+
+/// Where flags for the VM are, in the order in which it reads them.
+const FLAGS: [&str; 4] = [
+    "ERL_AFLAGS",
+    "ELIXIR_ERL_OPTIONS",
+    "ERL_FLAGS",
+    "ERL_ZFLAGS",
+];
+
+/// An environment variable; one that is empty counts as one that is not set.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    let value = std::env::var_os(name)?.to_string_lossy().into_owned();
+    (!value.is_empty()).then_some(value)
+}
+
+type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The text before the `@`.
+pub(crate) fn basename(own: &Own, variable: Variables<'_>) -> Result<String, Failure> {
+    if let Some(basename) = &own.basename {
+        return Ok(basename.clone());
+    }
+    let release = variable("RELEASE_NAME")
+        .ok_or_else(|| Failure::usage("give a --basename, or set RELEASE_NAME"))?;
+    match check_basename(release.as_bytes()) {
+        Ok(_) => Ok(release),
+        Err(bad) => Err(Failure::usage(format!(
+            "RELEASE_NAME: {bad}; give a --basename"
+        ))),
+    }
+}
+
+/// Everything that `node-name` and `address` go by.
+pub(crate) fn own_job(own: Own, variable: Variables<'_>) -> Result<Job, Failure> {
+    let items = match (&own.query, variable("DNS_CLUSTER_QUERY")) {
+        (Some(query), _) => query::parse(query, "--query"),
+        (None, Some(query)) => query::parse(&query, "DNS_CLUSTER_QUERY"),
+        (None, None) => Ok(vec![]),
+    };
+    let basename = own.basename.or_else(|| variable("RELEASE_NAME"));
+    let hosts = items.map_err(Failure::usage)?;
+    let hosts = hosts
+        .into_iter()
+        .filter(|item| counts(item, basename.as_deref()));
+    Ok(Job {
+        hosts: hosts.map(|item| item.host).collect(),
+        request: Request {
+            option: own
+                .address
+                .map(|which| option(which, variable))
+                .transpose()?,
+            family: own.family.or_else(|| family(variable)),
+            answers: vec![],
+            hints: HINTS.into_iter().filter_map(variable).collect(),
+        },
+        nameservers: own.nameservers,
+        timeout: own.timeout,
+    })
+}
+
+/// The nodes of another basename need not be where this one is.
+fn counts(item: &Item, basename: Option<&str>) -> bool {
+    match (&item.basename, basename) {
+        (Some(theirs), Some(ours)) => theirs == ours,
+        _ => true,
+    }
+}
+
+fn option(which: Which, variable: Variables<'_>) -> Result<AddressOption, Failure> {
+    let name = match which {
+        Which::Option(option) => return Ok(option),
+        Which::Variable(name) => name,
+    };
+    let value = variable(&name)
+        .ok_or_else(|| Failure::not_found(format!("{name}, which --address names, is not set")))?;
+    match value.trim().parse() {
+        Ok(ip) => Ok(AddressOption::Literal(ip)),
+        Err(_) => Err(Failure::not_found(format!(
+            "{name}, which --address names, holds no IP address: {value:?}"
+        ))),
+    }
+}
+
+/// The IP version that the VM's distribution will speak: of the first `-proto_dist`, as in OTP.
+pub(crate) fn family(variable: Variables<'_>) -> Option<Family> {
+    let flags = FLAGS
+        .into_iter()
+        .filter_map(variable)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut words = flags
+        .split_whitespace()
+        .map(|word| word.trim_matches(['"', '\'']));
+    words.find(|&word| word == "-proto_dist")?;
+    match words.next()? {
+        proto if proto.starts_with("inet6_") => Some(Family::Inet6),
+        proto if proto.starts_with("inet_") => Some(Family::Inet),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{self, Command};
+
+    fn environment(pairs: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        let pairs = pairs
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let pairs = pairs.collect::<std::collections::HashMap<_, _>>();
+        move |name| pairs.get(name).cloned()
+    }
+
+    fn own(line: &str) -> Own {
+        match args::parse(line.split(' ').filter(|word| !word.is_empty())) {
+            Ok(Command::NodeName(own)) => own,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn job(line: &str, pairs: &[(&str, &str)]) -> Result<Job, String> {
+        own_job(own(line), &environment(pairs)).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn the_query() {
+        let hosts = |line, pairs: &[_]| job(line, pairs).unwrap().hosts;
+        let set = ("DNS_CLUSTER_QUERY", "app.internal,b.internal");
+        assert_eq!(hosts("node-name", &[set]), ["app.internal", "b.internal"]);
+        assert_eq!(hosts("node-name --query c", &[set]), ["c"]);
+        assert_eq!(hosts("node-name", &[]), [""; 0]);
+        assert!(
+            job("node-name", &[("DNS_CLUSTER_QUERY", "a b")])
+                .unwrap_err()
+                .contains("DNS_CLUSTER_QUERY")
+        );
+        assert!(
+            job("node-name --query a@@b", &[])
+                .unwrap_err()
+                .contains("--query")
+        );
+    }
+
+    #[test]
+    fn items_of_other_basenames_do_not_count() {
+        let query = ("DNS_CLUSTER_QUERY", "worker@jobs,web@front,all");
+        let hosts = |line, pairs: &[_]| job(line, pairs).unwrap().hosts;
+        assert_eq!(
+            hosts("node-name --basename web", &[query]),
+            ["front", "all"]
+        );
+        assert_eq!(
+            hosts("node-name", &[query, ("RELEASE_NAME", "worker")]),
+            ["jobs", "all"]
+        );
+        assert_eq!(hosts("node-name", &[query]), ["jobs", "front", "all"]);
+    }
+
+    #[test]
+    fn the_basename() {
+        let ours = |line, pairs: &[_]| {
+            basename(&own(line), &environment(pairs)).map_err(|failure| failure.to_string())
+        };
+        let release = ("RELEASE_NAME", "shop");
+        assert_eq!(ours("node-name", &[release]).unwrap(), "shop");
+        assert_eq!(ours("node-name --basename app", &[release]).unwrap(), "app");
+        assert!(
+            ours("node-name", &[])
+                .unwrap_err()
+                .contains("set RELEASE_NAME")
+        );
+        assert!(
+            ours("node-name", &[("RELEASE_NAME", "a b")])
+                .unwrap_err()
+                .contains("RELEASE_NAME: \"a b\"")
+        );
+    }
+
+    #[test]
+    fn the_family() {
+        for (pairs, expected) in [
+            (&[][..], None),
+            (
+                &[("ERL_AFLAGS", "-proto_dist inet6_tcp")],
+                Some(Family::Inet6),
+            ),
+            (
+                &[("ERL_FLAGS", "-kernel x 1 -proto_dist inet6_tls -y")],
+                Some(Family::Inet6),
+            ),
+            (
+                &[("ERL_ZFLAGS", "-proto_dist inet_tls")],
+                Some(Family::Inet),
+            ),
+            (
+                &[("ELIXIR_ERL_OPTIONS", "+fnu -proto_dist 'inet6_tcp'")],
+                Some(Family::Inet6),
+            ),
+            (&[("ERL_AFLAGS", "-proto_dist my_own")], None),
+            (&[("ERL_AFLAGS", "-proto_dist")], None),
+            (&[("ERL_AFLAGS", "-proto_distinct inet6_tcp")], None),
+            (
+                &[
+                    ("ERL_AFLAGS", "-proto_dist inet_tcp"),
+                    ("ERL_FLAGS", "-proto_dist inet6_tcp"),
+                ],
+                Some(Family::Inet),
+            ),
+        ] {
+            assert_eq!(family(&environment(pairs)), expected, "{pairs:?}");
+        }
+        let flags = ("ERL_AFLAGS", "-proto_dist inet6_tcp");
+        let family = |line| job(line, &[flags]).unwrap().request.family;
+        assert_eq!(family("node-name"), Some(Family::Inet6));
+        assert_eq!(family("node-name --family 4"), Some(Family::Inet));
+    }
+
+    #[test]
+    fn the_address() {
+        let literal = Some(AddressOption::Literal([10, 0, 0, 5].into()));
+        let pod = ("POD_IP", "10.0.0.5");
+        assert_eq!(
+            job("node-name --address env:POD_IP", &[pod])
+                .unwrap()
+                .request
+                .option,
+            literal
+        );
+        assert_eq!(
+            job("node-name --address 10.0.0.5", &[])
+                .unwrap()
+                .request
+                .option,
+            literal
+        );
+        assert_eq!(job("node-name", &[pod]).unwrap().request.option, None);
+        let message = |pairs| job("node-name --address env:POD_IP", pairs).unwrap_err();
+        assert_eq!(
+            message(&[]),
+            "dns_mesh: POD_IP, which --address names, is not set\n"
+        );
+        assert!(message(&[("POD_IP", "ten")]).contains("holds no IP address: \"ten\""));
+    }
+
+    #[test]
+    fn the_hints() {
+        let all = [
+            ("RENDER_INTERNAL_IP", "d"),
+            ("MY_POD_IP", "b"),
+            ("FLY_PRIVATE_IP", "c"),
+            ("POD_IP", "a"),
+        ];
+        assert_eq!(
+            job("node-name", &all).unwrap().request.hints,
+            ["a", "b", "c", "d"]
+        );
+    }
+}
