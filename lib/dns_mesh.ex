@@ -22,7 +22,7 @@ defmodule DNSMesh do
       {DNSMesh, query: Application.get_env(:my_app, :dns_cluster_query) || :ignore}
   """
 
-  alias DNSMesh.{Answer, Config, Distribution, Error, Poller, Query, Resolver, Status}
+  alias DNSMesh.{Answer, Config, Distribution, Error, OwnName, Poller, Query, Resolver, Status}
 
   @lookup_keys [:type, :nameservers, :timeout]
 
@@ -47,7 +47,19 @@ defmodule DNSMesh do
   def start_link(opts \\ []) do
     with %Config{} = config <- opts |> named() |> Config.new!(),
          :ok <- library(config),
-         do: Poller.start_link(config)
+         {:ok, pid} <- Poller.start_link(config) do
+      await_name(pid, config.name_timeout)
+      {:ok, pid}
+    end
+  end
+
+  # The Poller answers by then in any case; the second is for a machine that is busy booting.
+  defp await_name(_pid, 0), do: :ok
+
+  defp await_name(pid, timeout) do
+    GenServer.call(pid, :await_name, timeout + 1_000)
+  catch
+    :exit, _late_or_dead -> :ok
   end
 
   # Here rather than in Config: that module's table is part of this one's documentation, and may not need this one.
@@ -88,6 +100,41 @@ defmodule DNSMesh do
   catch
     # Not there, or gone while we asked.
     :exit, _reason -> Status.not_running(name)
+  end
+
+  @doc """
+  This node's own address, and why it is that one: `{:ok, %{ip: tuple, interface: String.t() | nil, because: atom}}`.
+
+  `:because` is `:boot_name` (the node was named by it before), `:option` (the option `:address`), `:in_answer` (an
+  interface's address that the DNS answer lists), `:route_to_peer` (the way to a peer in the answer leads over it),
+  `:platform_hint` (`POD_IP`, `FLY_PRIVATE_IP` …, and it is on an interface) or `:only_address`.
+
+  `{:error, reason}` where it is not known, or not yet; see `DNSMesh.Error`. Works without a running instance too, then
+  without answers.
+  """
+  @spec address(atom()) ::
+          {:ok, %{ip: :inet.ip_address(), interface: String.t() | nil, because: atom()}}
+          | {:error, Error.reason()}
+  def address(name \\ __MODULE__), do: own(name, &OwnName.address/2)
+
+  @doc """
+  This node's name as text, `{:ok, "app@10.0.0.5"}`: the one it has, else the one it would take, from its basename and
+  `address/1`. `{:error, reason}` as there. Makes no atom.
+  """
+  @spec node_name(atom()) :: {:ok, String.t()} | {:error, Error.reason()}
+  def node_name(name \\ __MODULE__), do: own(name, &OwnName.name/2)
+
+  defp own(name, ask) do
+    with :ok <- loaded() do
+      {own_name, lookups} = own_state(name)
+      ask.(own_name, lookups)
+    end
+  end
+
+  defp own_state(name) do
+    GenServer.call(name, :own_name)
+  catch
+    :exit, _not_running -> OwnName.nobody()
   end
 
   @doc "Begins a round of lookups now; `{:error, :not_running}` when there is no such instance."

@@ -72,7 +72,14 @@ defmodule DNSMeshTest do
     end
 
     test "under a name that is taken says so", %{test: name} do
-      opts = [query: "app.internal", name: name, nameservers: ["127.0.0.1:1"], log: false]
+      opts = [
+        query: "app.internal",
+        name: name,
+        distribution: :manual,
+        nameservers: ["127.0.0.1:1"],
+        log: false
+      ]
+
       pid = start_supervised!({DNSMesh, opts})
       assert DNSMesh.start_link(opts) == {:error, {:already_started, pid}}
     end
@@ -165,7 +172,11 @@ defmodule DNSMeshTest do
         for name <- names,
             do:
               {DNSMesh,
-               query: "app.internal", name: name, nameservers: ["127.0.0.1:1"], log: false}
+               query: "app.internal",
+               name: name,
+               distribution: :manual,
+               nameservers: ["127.0.0.1:1"],
+               log: false}
 
       start_supervised!(%{
         id: :sup,
@@ -195,6 +206,7 @@ defmodule DNSMeshTest do
         {DNSMesh,
          query: "worker@app.internal,bad.internal",
          name: name,
+         distribution: :manual,
          nameservers: [ScriptedDNS.address(dns)],
          log: false}
       )
@@ -230,6 +242,7 @@ defmodule DNSMeshTest do
         {DNSMesh,
          query: "app.internal",
          name: name,
+         distribution: :manual,
          nameservers: [ScriptedDNS.address(dns)],
          log: false,
          interval: 86_400_000}

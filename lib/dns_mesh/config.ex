@@ -3,7 +3,7 @@ defmodule DNSMesh.Config do
   # The options: one table for their documentation, defaults and checks, and the struct they become. Nothing else in
   # the library reads an option.
 
-  alias DNSMesh.{Distribution, IP, NodeName, Query, Resolver}
+  alias DNSMesh.{Cookie, Distribution, IP, NodeName, Query, Resolver}
 
   @types [:a, :aaaa, :srv]
   @day 86_400_000
@@ -40,6 +40,17 @@ defmodule DNSMesh.Config do
     {:allow,
      "every unicast address but loopback and link-local ones, and those too where this node lives at one",
      ~s(a list of networks like ["10.0.0.0/8", "fd00::/8"]), "the networks peers must lie in."},
+    {:distribution, "`:auto`", ":auto or :manual",
+     "`:auto` starts distribution, under this node's basename and own address, when the VM is not distributed; `:manual` " <>
+       "leaves that to you."},
+    {:address, "derived",
+     ~s(an IP address, {:interface, "eth1"}, {:subnet, "10.0.0.0/8"} or {:env, "POD_IP"}),
+     "this node's own address, where DNSMesh starts distribution: an IP address, or where to find it."},
+    {:cookie, "the VM's", "a string or an atom of 1 to 255 characters",
+     "the cookie, where DNSMesh starts distribution."},
+    {:name_timeout, "`5_000`", "an integer from 0 to 86400000 (milliseconds)",
+     "milliseconds that `start_link/1` waits for the name this node is about to take, so that what starts after it sees " <>
+       "it; 0 for not at all."},
     {:max_peers, "`1_024`", "an integer from 1 to 65536", "how many names are held at once."}
   ]
   @keys Enum.map(@options, &elem(&1, 0))
@@ -54,6 +65,10 @@ defmodule DNSMesh.Config do
     interval: 5_000,
     timeout: 2_000,
     connect_timeout: 10_000,
+    distribution: :auto,
+    address: nil,
+    cookie: nil,
+    name_timeout: 5_000,
     log: :info,
     nameservers: [],
     allow: :default,
@@ -63,6 +78,11 @@ defmodule DNSMesh.Config do
     hosts: "/etc/hosts"
   ]
 
+  @type address ::
+          {:literal, IP.t()}
+          | {:interface, String.t()}
+          | {:subnet, IP.cidr()}
+          | {:env, String.t()}
   @type t :: %__MODULE__{
           queries: [Query.t()],
           types: [:a | :aaaa | :srv],
@@ -72,6 +92,10 @@ defmodule DNSMesh.Config do
           timeout: pos_integer(),
           connect_timeout: pos_integer(),
           name: atom(),
+          distribution: :auto | :manual,
+          address: address() | nil,
+          cookie: String.t() | nil,
+          name_timeout: non_neg_integer(),
           log: Logger.level() | false,
           nameservers: [{IP.t(), :inet.port_number()}],
           allow: [IP.cidr()] | :default,
@@ -195,6 +219,24 @@ defmodule DNSMesh.Config do
     do: check(basename == nil or (is_binary(basename) and NodeName.basename?(basename)), basename)
 
   defp cast(:max_peers, count), do: check(is_integer(count) and count in 1..65_536, count)
+  defp cast(:distribution, value), do: check(value in [:auto, :manual], value)
+  defp cast(:name_timeout, ms), do: check(is_integer(ms) and ms in 0..@day, ms)
+  defp cast(:cookie, nil), do: {:ok, nil}
+  defp cast(:cookie, cookie) when is_atom(cookie), do: cast(:cookie, Atom.to_string(cookie))
+  defp cast(:cookie, cookie), do: check(is_binary(cookie) and Cookie.check(cookie) == :ok, cookie)
+  defp cast(:address, nil), do: {:ok, nil}
+
+  defp cast(:address, {:interface, name}) when is_binary(name) and name != "",
+    do: {:ok, {:interface, name}}
+
+  defp cast(:address, {:env, name}) when is_binary(name) and name != "", do: {:ok, {:env, name}}
+
+  defp cast(:address, {:subnet, text}) when is_binary(text),
+    do: with({:ok, cidr} <- IP.parse_cidr(text), do: {:ok, {:subnet, cidr}})
+
+  defp cast(:address, text) when is_binary(text),
+    do: with({:ok, ip} <- IP.parse(text), do: {:ok, {:literal, ip}})
+
   defp cast(:nameservers, [_ | _] = list), do: cast_all(list, &parse_nameserver/1)
   defp cast(:allow, [_ | _] = list), do: cast_all(list, &parse_network/1)
   defp cast(_key, _value), do: :error

@@ -33,6 +33,22 @@ defmodule DNSMesh.Error do
   | `:not_allowed` | refused | the address is not in `:allow` |
   | `:self` | refused | this node itself |
 
+  Reasons why this node has no name yet, in the problems `:no_own_address` and `:name_not_taken`:
+
+  | reason | meaning |
+  |---|---|
+  | `:no_basename` | nothing tells the part before the `@` |
+  | `{:bad_basename, text}` | that part is not letters, digits, `_` and `-` |
+  | `{:not_local, ip}`, `{:wrong_family, ip}` | the address given is on no interface of this machine; it is not of the IP version this node's distribution speaks |
+  | `{:no_interface, name}`, `{:no_subnet, text}`, `{:no_address_in, variable}` | no interface of that name, no own address in that network, no address in that environment variable |
+  | `{:undecided, candidates}` | several addresses, and nothing tells which one the peers reach |
+  | `:no_address`, `{:interfaces, text}` | no interface that is up has an address of the right IP version; the operating system does not tell |
+  | `{:wrong_proto, family}` | an `:inet6` address on a VM booted for IPv4, or the other way round |
+  | `:no_cookie`, `{:bad_cookie, why}` | no cookie, or one that is empty or longer than 255 characters |
+  | `:epmd_absent`, `:epmd_silent`, `:epmd_port_taken`, `:epmd_missing`, `{:epmd_failed, text}` | epmd is not running under `-start_epmd false`, does not answer, another program holds its port, it is not installed, it does not start |
+  | `:duplicate_name` | another node of this basename is registered at this machine's epmd |
+  | `{:port_taken, text}`, `{:start_failed, text}` | the distribution port is taken; distribution does not start |
+
   A name that no room is left for (`:max_peers`) is not kept as a peer: `:peer_budget` is the problem told in its place.
   """
 
@@ -76,6 +92,27 @@ defmodule DNSMesh.Error do
           | :wrong_family
           | :not_allowed
           | :self
+          | :no_basename
+          | {:bad_basename, String.t()}
+          | {:not_local, String.t()}
+          | {:wrong_family, String.t()}
+          | {:no_interface, String.t()}
+          | {:no_subnet, String.t()}
+          | {:no_address_in, String.t()}
+          | :no_address
+          | {:undecided, [map()]}
+          | {:interfaces, String.t()}
+          | {:wrong_proto, :inet | :inet6}
+          | :no_cookie
+          | {:bad_cookie, :empty | :too_long}
+          | :epmd_absent
+          | :epmd_silent
+          | :epmd_port_taken
+          | :epmd_missing
+          | {:epmd_failed, String.t()}
+          | :duplicate_name
+          | {:port_taken, String.t()}
+          | {:start_failed, String.t()}
 
   @doc """
   The sentence for a reason, without a full stop, to stand behind a colon.
@@ -126,6 +163,85 @@ defmodule DNSMesh.Error do
   def message(:wrong_family), do: "this node's distribution speaks the other IP version"
   def message(:not_allowed), do: "the address is not in :allow"
   def message(:self), do: "this node itself"
+
+  def message(:no_basename),
+    do: "nothing tells the part of its name before the @: set :basename"
+
+  def message({:bad_basename, text}),
+    do:
+      "#{inspect(text)} cannot stand before the @ of a node name: set :basename to letters, digits, _ and -"
+
+  def message({:not_local, ip}),
+    do: "the address #{ip} is on no interface of this machine: correct :address"
+
+  def message({:wrong_family, ip}),
+    do:
+      "the address #{ip} is not of the IP version this node's distribution speaks: correct :address, or -proto_dist"
+
+  def message({:no_interface, name}),
+    do: "no interface called #{name} has a usable address: correct :address"
+
+  def message({:no_subnet, text}),
+    do: "no address of this machine lies in #{text}: correct :address"
+
+  def message({:no_address_in, variable}),
+    do: "the environment variable #{variable} holds no IP address: set it, or correct :address"
+
+  def message({:undecided, candidates}) do
+    "several addresses, and nothing tells which one the peers reach: " <>
+      Enum.map_join(candidates, ", ", fn c -> "#{:inet.ntoa(c.ip)} (#{c.interface})" end) <>
+      "; set :address, say address: {:interface, \"eth0\"}"
+  end
+
+  def message(:no_address),
+    do: "no interface that is up has an address of the IP version this node's distribution speaks"
+
+  def message({:interfaces, text}),
+    do: "the operating system does not tell the interfaces (#{text})"
+
+  def message({:wrong_proto, :inet6}),
+    do:
+      "its address is an IPv6 one, but the VM was booted for IPv4: boot it with ERL_AFLAGS=\"-proto_dist inet6_tcp\""
+
+  def message({:wrong_proto, :inet}),
+    do:
+      "its address is an IPv4 one, but the VM was booted for IPv6: boot it without -proto_dist inet6_tcp"
+
+  def message(:no_cookie),
+    do:
+      "there is no cookie: set RELEASE_COOKIE, the option :cookie, or boot with --cookie, the same on all nodes"
+
+  def message({:bad_cookie, :empty}), do: "the cookie is empty: set RELEASE_COOKIE or :cookie"
+
+  def message({:bad_cookie, :too_long}),
+    do: "the cookie is longer than 255 characters: shorten it"
+
+  def message(:epmd_absent),
+    do:
+      "no epmd runs here, and -start_epmd false forbids to start one: start it, or boot with -erl_epmd_port 9100 too"
+
+  def message(:epmd_silent),
+    do:
+      "the epmd of this machine accepts connections and does not answer: end it, or boot with -start_epmd false -erl_epmd_port 9100"
+
+  def message(:epmd_port_taken),
+    do:
+      "another program than epmd listens at epmd's port: end it, or set ERL_EPMD_PORT to another one on all nodes"
+
+  def message(:epmd_missing),
+    do:
+      "epmd is not installed: install it (Debian: erlang-base), or boot with -start_epmd false -erl_epmd_port 9100"
+
+  def message({:epmd_failed, text}), do: "epmd does not start: #{text}"
+
+  def message(:duplicate_name),
+    do: "another node of this basename runs on this machine: end it, or set another :basename"
+
+  def message({:port_taken, _text}),
+    do:
+      "its distribution port is taken: end the program that holds it, or set another inet_dist_listen_min or -erl_epmd_port"
+
+  def message({:start_failed, text}), do: "distribution does not start: #{text}"
   def message(other), do: inspect(other)
 
   defp name_fault(:empty), do: "the name is empty"

@@ -36,6 +36,30 @@ defmodule DNSMesh.Lookups do
   @spec keys(t()) :: [key()]
   def keys(lookups), do: Enum.map(lookups.entries, & &1.key)
 
+  @doc """
+  What each item has listed so far, in the order of the query; of the items without a basename or with this one, for
+  the others list strangers. `:not_yet` while one of their lookups has not ended once.
+  """
+  @spec listed(t(), basename :: String.t() | nil) :: {:ok, [[:inet.ip_address()]]} | :not_yet
+  def listed(lookups, basename) do
+    entries = Enum.filter(lookups.entries, &(elem(&1.key, 0).basename in [nil, basename]))
+
+    if Enum.any?(entries, &(&1.answer == nil and &1.failure == nil)) do
+      :not_yet
+    else
+      queries = for %{key: {query, _type}} <- entries, uniq: true, do: query
+
+      {:ok,
+       for query <- queries do
+         for %{key: {^query, _}} = entry <- entries, ip <- last_listed(entry), uniq: true, do: ip
+       end}
+    end
+  end
+
+  defp last_listed(%{answer: nil}), do: []
+  defp last_listed(%{failure: {%{reason: reason}, _at}}) when reason in @nobody, do: []
+  defp last_listed(%{answer: {answer, _at}}), do: Answer.listed(answer)
+
   @doc "Whether a failure is the conclusive statement that there is nobody."
   @spec nobody?(failure()) :: boolean()
   def nobody?(%{reason: reason}), do: reason in @nobody
@@ -83,7 +107,8 @@ defmodule DNSMesh.Lookups do
   # A name that lists nobody is normal for a moment: the first node of a cluster, a pod that is not ready yet. It is
   # worth a word when it has lasted for an interval, and only when no record type of the item found anybody.
   defp nobody_problem({lookups, events}, {query, _type}, now) do
-    failures = for %{key: {^query, _}} = entry <- lookups.entries, do: entry.failure
+    entries = for %{key: {^query, _}} = entry <- lookups.entries, do: entry
+    failures = Enum.map(entries, & &1.failure)
     nobody? = Enum.all?(failures, &(&1 != nil and nobody?(elem(&1, 0))))
     since = if nobody?, do: lookups.nobody_since[query] || now
     lookups = %{lookups | nobody_since: Map.put(lookups.nobody_since, query, since)}
@@ -97,7 +122,10 @@ defmodule DNSMesh.Lookups do
         since != nil,
         {:nobody, query},
         details[:reason],
-        Map.put(details, :query, query.text),
+        Map.merge(details, %{
+          query: query.text,
+          types: for(%{key: {_, type}} <- entries, do: type)
+        }),
         now
       )
     end

@@ -5,7 +5,7 @@ defmodule DNSMesh.NodeName do
   # Atoms are never collected, and whoever answers our DNS queries chooses what we would turn into atoms; so text it
   # stays until a peer is about to be dialled, and new atoms come out of a budget.
 
-  alias DNSMesh.{AtomBudget, IP}
+  alias DNSMesh.{AtomBudget, IP, Native}
 
   @type t :: String.t()
 
@@ -17,6 +17,10 @@ defmodule DNSMesh.NodeName do
   # Not with <>: that makes a binary off the heap, with room for more, which for thousands of names costs twice as much.
   def build(basename, ip), do: IO.iodata_to_binary([basename, ?@ | :inet.ntoa(ip)])
 
+  @doc "This node's name to be, as Rust derives it for the release's shell step too."
+  @spec derive(String.t(), IP.t()) :: {:ok, t()} | {:error, {:bad_basename, String.t()}}
+  def derive(basename, ip), do: Native.node_name(basename, ip)
+
   @doc "Splits `basename@host`; `nil` for a text without both."
   @spec split(t()) :: {basename :: String.t(), host :: String.t()} | nil
   def split(name) do
@@ -25,6 +29,10 @@ defmodule DNSMesh.NodeName do
       _ -> nil
     end
   end
+
+  @doc "The atom of what the operator wrote (a cookie): it costs no budget."
+  @spec trusted(String.t()) :: atom()
+  def trusted(text), do: String.to_atom(text)
 
   @spec to_atom(t()) :: {:ok, node()} | {:error, :atom_budget}
   def to_atom(name) do

@@ -9,15 +9,27 @@ defmodule DNSMesh.Poller do
 
   use GenServer
 
-  alias DNSMesh.{Answer, Config, Lookups, NodeName, Outside, Pace, Query, Roster, Telemetry}
+  alias DNSMesh.{
+    Answer,
+    Config,
+    Lookups,
+    NodeName,
+    Outside,
+    OwnName,
+    Pace,
+    Query,
+    Roster,
+    Telemetry
+  }
 
-  @enforce_keys [:config, :outside, :roster, :lookups, :pace]
+  @enforce_keys [:config, :outside, :roster, :lookups, :pace, :own_name]
   defstruct [
     :config,
     :outside,
     :roster,
     :lookups,
     :pace,
+    :own_name,
     # The one timer of the rhythm, and the token its message must carry.
     timer: nil,
     # %{ref => %{what: :survey | key, pid: pid | nil, since: ms, timer: ref}}
@@ -50,8 +62,13 @@ defmodule DNSMesh.Poller do
       outside: Outside.open(config),
       roster: Roster.new(config, :erlang.unique_integer()),
       lookups: Lookups.new(keys, config.interval),
-      pace: pace(config)
+      pace: pace(config),
+      own_name: OwnName.new(config, now())
     }
+
+    _ =
+      if OwnName.pending?(state.own_name),
+        do: Process.send_after(self(), :name_late, config.name_timeout)
 
     {:ok, state, {:continue, :poll}}
   end
@@ -61,7 +78,19 @@ defmodule DNSMesh.Poller do
 
   @impl true
   def handle_call(:status, _from, state),
-    do: {:reply, {state.config, Roster.seen(state.roster), state.lookups, now()}, state}
+    do:
+      {:reply, {state.config, Roster.seen(state.roster), state.lookups, state.own_name, now()},
+       state}
+
+  # What it takes to tell the own address and name; looking at the interfaces is the asker's business.
+  def handle_call(:own_name, _from, state), do: {:reply, {state.own_name, state.lookups}, state}
+
+  # Answered when this node has its name, or need not or can not have one soon.
+  def handle_call(:await_name, from, state) do
+    if OwnName.pending?(state.own_name),
+      do: {:noreply, %{state | own_name: OwnName.await(state.own_name, from)}},
+      else: {:reply, :ok, state}
+  end
 
   def handle_call(_unknown, _from, state), do: {:reply, {:error, :unknown_call}, state}
 
@@ -82,6 +111,12 @@ defmodule DNSMesh.Poller do
 
   def handle_info({:DOWN, ref, :process, _pid, reason}, state) when is_map_key(state.joins, ref),
     do: {:noreply, joined(state, ref, reason)}
+
+  def handle_info({:DOWN, ref, :process, _pid, reason}, %{own_name: %{start: ref}} = state),
+    do: {:noreply, own_name(state, OwnName.started(state.own_name, reason, now()))}
+
+  def handle_info(:name_late, state),
+    do: {:noreply, own_name(state, OwnName.late(state.own_name, now()))}
 
   def handle_info(:fill, state), do: {:noreply, roster(%{state | fill?: false}, :fill)}
 
@@ -121,7 +156,8 @@ defmodule DNSMesh.Poller do
   end
 
   defp begin_round(state, world) do
-    state = roster(state, {:round, world})
+    state = consider_name(state)
+    state = roster(state, {:round, Map.put(world, :naming?, OwnName.pending?(state.own_name))})
     under_way = for {_ref, %{what: what}} <- state.asked, do: what
 
     state =
@@ -205,7 +241,7 @@ defmodule DNSMesh.Poller do
 
     {lookups, effects} = Lookups.done(state.lookups, key, result, now())
     state = run(%{state | lookups: lookups}, effects)
-    state = heed(state, key, result)
+    state = state |> consider_name() |> heed(key, result)
 
     if state.round,
       do: end_round(update_in(state.round.open, &MapSet.delete(&1, ref))),
@@ -283,6 +319,19 @@ defmodule DNSMesh.Poller do
       {:error, :atom_budget} ->
         {state, [name | unnamed]}
     end
+  end
+
+  ## This node's own name
+
+  defp consider_name(state),
+    do: own_name(state, OwnName.consider(state.own_name, state.lookups, now()))
+
+  defp own_name(state, {own_name, effects}) do
+    {polls, effects} = Enum.split_with(effects, &(&1 == :poll))
+    state = run(%{state | own_name: own_name}, effects)
+    # Named: what has been heard is judged anew, at once.
+    if polls != [], do: GenServer.cast(self(), :poll)
+    state
   end
 
   ## Small things

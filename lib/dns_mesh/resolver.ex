@@ -84,6 +84,22 @@ defmodule DNSMesh.Resolver do
     end
   end
 
+  @type address_request :: %{
+          option: nil | {:literal, IP.t()} | {:interface, String.t()} | {:subnet, IP.cidr()},
+          family: :inet | :inet6 | nil,
+          # One list for each query item that counts, in the order of the query.
+          answers: [[IP.t()]],
+          # What the platform's environment variables say, as text.
+          hints: [String.t()]
+        }
+
+  @doc "This node's own address, by the ladder of own_address.rs."
+  @spec own_address(address_request()) ::
+          {:ok, DNSMesh.Naming.address()}
+          | {:undecided, [map()]}
+          | {:error, DNSMesh.Error.reason()}
+  def own_address(request), do: Native.own_address(request)
+
   @doc "This machine's own addresses."
   @spec own_addresses() :: [IP.t()]
   def own_addresses do
@@ -91,6 +107,16 @@ defmodule DNSMesh.Resolver do
       {:ok, interfaces} -> for {_name, ip, _prefix} <- interfaces, uniq: true, do: ip
       # Nothing known of ourselves: peers are then told from us by the node name alone.
       {:error, _text} -> []
+    end
+  end
+
+  @doc "The name of the interface that holds an address; `nil` where none does (all of 127.0.0.0/8 is local on Linux)."
+  @spec interface_of(IP.t()) :: String.t() | nil
+  def interface_of(ip) do
+    with {:ok, interfaces} <- Native.interfaces() do
+      Enum.find_value(interfaces, fn {name, own, _prefix} -> if own == ip, do: name end)
+    else
+      {:error, _text} -> nil
     end
   end
 

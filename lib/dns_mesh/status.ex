@@ -25,7 +25,7 @@ defmodule DNSMesh.Status do
       * `:next_attempt` - milliseconds until it is dialled again, by the poll that follows; `nil` when it is not waiting.
   """
 
-  alias DNSMesh.{Answer, Distribution, Error, Query, Roster, Words}
+  alias DNSMesh.{Answer, Distribution, Error, Naming, OwnName, Query, Roster, Words}
 
   @enforce_keys [:name, :state]
   defstruct [:name, :state, :because, :node, :naming, connected: [], queries: [], peers: []]
@@ -59,8 +59,10 @@ defmodule DNSMesh.Status do
         }
 
   @doc false
-  @spec running({DNSMesh.Config.t(), Roster.t(), DNSMesh.Lookups.t(), now :: integer()}) :: t()
-  def running({config, roster, lookups, now}) do
+  @spec running(
+          {DNSMesh.Config.t(), Roster.t(), DNSMesh.Lookups.t(), OwnName.t(), now :: integer()}
+        ) :: t()
+  def running({config, roster, lookups, own_name, now}) do
     # Read at this moment, not at the last round: a VM may have become distributed since.
     distribution = Distribution.current()
 
@@ -68,7 +70,7 @@ defmodule DNSMesh.Status do
       name: config.name,
       state: :running,
       node: distribution.node,
-      naming: naming(distribution),
+      naming: naming(distribution, own_name.naming),
       connected: Enum.sort(roster.connected),
       queries: Enum.map(lookups.entries, &query(&1, now)),
       peers: roster |> Roster.peers() |> Enum.map(&peer(&1, roster, now))
@@ -95,18 +97,30 @@ defmodule DNSMesh.Status do
       state: :not_running,
       because: because,
       node: distribution.node,
-      naming: naming(distribution)
+      naming: naming(distribution, Naming.off(0))
     }
   end
 
-  defp naming(%{alive?: false}), do: "not distributed: nobody can be joined"
-  defp naming(%{names: :short}), do: "a short name: peers found by address cannot be joined"
+  defp naming(%{alive?: false}, %{state: :starting, name: name}), do: "about to be #{name}"
 
-  defp naming(%{address: nil}),
+  defp naming(%{alive?: false}, %{state: :seeking} = naming),
+    do: "about to take a name; #{Naming.obstacle(naming)}"
+
+  defp naming(%{alive?: false}, _naming), do: "not distributed: nobody can be joined"
+
+  defp naming(%{names: :short}, _naming),
+    do: "a short name: peers found by address cannot be joined"
+
+  defp naming(%{address: nil}, _naming),
     do: "named by a host name: peers found by address cannot be joined"
 
-  defp naming(%{family: family, tls?: tls?}),
-    do: "named by its address, #{protocol(family)} distribution#{if tls?, do: " over TLS"}"
+  defp naming(distribution, %{state: :named, address: %{} = address}),
+    do: "named by DNSMesh: #{Words.because(address)}; #{carrier(distribution)}"
+
+  defp naming(distribution, _naming), do: "named by its address, #{carrier(distribution)}"
+
+  defp carrier(%{family: family, tls?: tls?}),
+    do: "#{protocol(family)} distribution#{if tls?, do: " over TLS"}"
 
   defp protocol(:inet), do: "IPv4"
   defp protocol(:inet6), do: "IPv6"

@@ -11,6 +11,7 @@ defmodule DNSMesh.Telemetry do
   | `[:dns_mesh, :round, :stop]` | every lookup of a poll has ended | `:duration`, `:peers` (names held, this node not counted), `:connected` (of these) | |
   | `[:dns_mesh, :round, :skipped]` | a `:resolver` module could not tell its node list | | `:reason` |
   | `[:dns_mesh, :join, :stop]` | an attempt to join a peer has ended | `:duration` | `:peer`, `:result` (`true`, `false`, `:ignored`, or `{:down, reason}` when it crashed) |
+  | `[:dns_mesh, :node, :named]` | this node has taken its name | `:lasted` (since the start of the instance) | `:node`, `:port`, `:because` (`:option`, `:in_answer`, `:route_to_peer`, `:platform_hint`, `:only_address`; `:boot_name` when somebody else started distribution), `:interface` |
   | `[:dns_mesh, :peers, :changed]` | at a poll, when nodes came or went since the last one | `:joined`, `:left`, `:connected` (links in all) | `:joined`, `:left` (names) |
   | `[:dns_mesh, :peers, :forgotten]` | names that no answer has listed for long were dropped | `:count` | `:peers` |
   | `[:dns_mesh, :problem, :raised]` | something is wrong: when it begins, when its reason changes, and each time it has lasted twice as long | `:lasted`, `:times` (how often it was seen) | `:problem`, and what belongs to it |
@@ -21,13 +22,16 @@ defmodule DNSMesh.Telemetry do
   | `:problem` | meaning | metadata |
   |---|---|---|
   | `:lookup_failed` | name servers fail, or stay silent | `:query`, `:type`, `:reason`, `:server` |
-  | `:nobody` | for at least an interval, no record type of an item has had a record | `:query`, `:reason`, `:server` |
+  | `:nobody` | for at least an interval, no record type of an item has had a record | `:query`, `:types`, `:reason`, `:server` |
   | `:answer_truncated` | an answer held more than 4 096 records | `:query`, `:type` |
   | `:unreachable` | peers were dialled in vain more than once | `:peers` |
   | `:not_distributed`, `:short_names`, `:named_by_host` | this node cannot dial anybody as it is | `:node` |
   | `:wrong_family`, `:not_allowed` | every peer listed is refused for that reason | `:peers`, `:node` |
   | `:peer_budget` | an answer lists more names than `:max_peers` | `:left_out`, `:max_peers` |
   | `:atom_budget` | too many new names lately | `:peers` |
+  | `:no_own_address` | this node does not know its own address | `:reason` |
+  | `:name_not_taken` | distribution could not be started under the name derived | `:node`, `:reason` |
+  | `:name_late` | `start_link/1` went on without the name | |
   | `:public_plain` | peers have public addresses and the distribution is not TLS | `:peers` |
 
   Log lines: joins and leaves at the instance's `:log` level, problems as warnings, their end at the `:log` level;
@@ -45,6 +49,7 @@ defmodule DNSMesh.Telemetry do
     [:round, :stop],
     [:round, :skipped],
     [:join, :stop],
+    [:node, :named],
     [:peers, :changed],
     [:peers, :forgotten],
     [:problem, :raised],
@@ -63,7 +68,10 @@ defmodule DNSMesh.Telemetry do
     :not_allowed,
     :peer_budget,
     :atom_budget,
-    :public_plain
+    :public_plain,
+    :no_own_address,
+    :name_not_taken,
+    :name_late
   ]
 
   @doc """

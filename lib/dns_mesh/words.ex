@@ -11,6 +11,11 @@ defmodule DNSMesh.Words do
     {:news, prefix(metadata) <> Enum.join(parts, "; ") <> " (#{counts.connected} connected)"}
   end
 
+  def for_event([:node, :named], _, metadata) do
+    port = if metadata.port, do: ", distribution port #{metadata.port}", else: ""
+    {:news, prefix(metadata) <> "this node is #{metadata.node} now (#{because(metadata)}#{port})"}
+  end
+
   def for_event([:round, :skipped], _, %{reason: reason} = metadata),
     do: {:warning, prefix(metadata) <> "a poll was skipped: #{Error.message(reason)}"}
 
@@ -30,18 +35,20 @@ defmodule DNSMesh.Words do
   @spec naming_advice(release? :: boolean()) :: String.t()
   def naming_advice(true) do
     """
-    Put these lines into rel/env.sh.eex, build the release anew, and start it again:
+    In the folder of its mix.exs, run these two, and start the release that they build, with DNS_CLUSTER_QUERY set in its
+    environment:
 
-        export RELEASE_DISTRIBUTION=name
-        export RELEASE_NODE=<%= @release.name %>@$(hostname -i | cut -d' ' -f1)
+        mix dns_mesh.gen.env
+        MIX_ENV=prod mix release --overwrite
 
-    (the part behind @ must be the address the other nodes reach this one by)\
+    (the first writes rel/env.sh.eex, which names the node by its own address)\
     """
   end
 
   def naming_advice(false) do
     """
-    Start it with a long name that ends in the address the other nodes reach it by, and one cookie for all:
+    Start it without --sname and --name, and DNSMesh names it by its own address (distribution: :auto); or give it a long
+    name that ends in the address the other nodes reach it by:
 
         elixir --name app@10.0.0.5 --cookie SECRET -S mix run --no-halt\
     """
@@ -54,7 +61,8 @@ defmodule DNSMesh.Words do
 
   defp problem(%{problem: :nobody} = m) do
     "#{m.query} lists nobody: #{Error.message(m.reason)}#{server(m.server)}. " <>
-      "If nodes should be listed there, check the spelling of the query (DNS_CLUSTER_QUERY, or :query)"
+      "If nodes should be listed there, check the spelling of the query (DNS_CLUSTER_QUERY, or :query)" <>
+      other_family(m)
   end
 
   defp problem(%{problem: :answer_truncated} = m),
@@ -105,6 +113,32 @@ defmodule DNSMesh.Words do
       "(-proto_dist inet_tls), a private network, or :allow"
   end
 
+  defp problem(%{problem: :no_own_address} = m),
+    do: "this node cannot tell its own address: #{Error.message(m.reason)}"
+
+  defp problem(%{problem: :name_not_taken} = m),
+    do: "this node cannot take the name #{m.node}: #{Error.message(m.reason)}"
+
+  defp problem(%{problem: :name_late}) do
+    "this node has no name yet, and start_link/1 goes on without (:name_timeout). What starts after it and keeps node() " <>
+      "(Phoenix.Tracker, Oban) keeps nonode@nohost: restart it once the name is there, or set :address"
+  end
+
+  # Fly.io and others list IPv6 addresses only, and say "no records" when asked for IPv4.
+  defp other_family(%{reason: :no_records, types: [:a]}) do
+    "; it was asked for IPv4 (A records) only, which is what this VM's distribution speaks: if it lists IPv6 addresses, " <>
+      "boot every node with ERL_AFLAGS=\"-proto_dist inet6_tcp\""
+  end
+
+  defp other_family(%{reason: :no_records, types: [:aaaa]}) do
+    "; it was asked for IPv6 (AAAA records) only, which is what this VM's distribution speaks: if it lists IPv4 " <>
+      "addresses, boot every node without -proto_dist inet6_tcp"
+  end
+
+  defp other_family(_either), do: ""
+
+  defp over(%{problem: :no_own_address}), do: nil
+  defp over(%{problem: :name_not_taken}), do: nil
   defp over(%{problem: :lookup_failed} = m), do: "#{type(m.type)} of #{m.query} is answered again"
   defp over(%{problem: :nobody} = m), do: "#{m.query} lists somebody now"
 
@@ -113,6 +147,21 @@ defmodule DNSMesh.Words do
 
   defp over(%{problem: :not_distributed} = m), do: "this node is distributed now, as #{m.node}"
   defp over(_said_by_what_follows), do: nil
+
+  @doc "Why this node has the address it has."
+  @spec because(%{:because => atom(), :interface => String.t() | nil, optional(atom()) => term()}) ::
+          String.t()
+  def because(%{because: :option}), do: "by the option :address"
+
+  def because(%{because: :in_answer, interface: i}),
+    do: "its address on #{i} is in the DNS answer"
+
+  def because(%{because: :route_to_peer, interface: i}),
+    do: "the way to its peers leads over #{i}"
+
+  def because(%{because: :platform_hint}), do: "the platform says so"
+  def because(%{because: :only_address, interface: i}), do: "its only address, on #{i}"
+  def because(%{because: :boot_name}), do: "started by somebody else"
 
   defp prefix(%{mesh: DNSMesh}), do: "DNSMesh: "
   defp prefix(%{mesh: mesh}), do: "DNSMesh (#{inspect(mesh)}): "

@@ -116,6 +116,19 @@ defmodule DNSMesh.ConfigTest do
           allow: ["10.0.0.0/8/8"],
           allow: ["everything"],
           allow: "10.0.0.0/8",
+          distribution: :yes,
+          distribution: true,
+          address: "app.internal",
+          address: {10, 0, 0, 1},
+          address: {:interface, ""},
+          address: {:interface, :eth0},
+          address: {:subnet, "everything"},
+          address: {:env, nil},
+          cookie: "",
+          cookie: :"",
+          cookie: 1,
+          name_timeout: -1,
+          name_timeout: :infinity,
           max_peers: 0,
           max_peers: 65_537
         ] do
@@ -138,7 +151,7 @@ defmodule DNSMesh.ConfigTest do
     end
 
     test "of a later version is unknown until then" do
-      for key <- [:distribution, :address, :cookie, :name_timeout, :naming, :ask_first] do
+      for key <- [:naming, :ask_first] do
         assert_raise ArgumentError, ~r/unknown option #{inspect(key)}/, fn ->
           config!([{key, true}])
         end
@@ -151,7 +164,7 @@ defmodule DNSMesh.ConfigTest do
 
     test "list that is none is refused" do
       assert_raise ArgumentError, ~r/expected the options to be a keyword list, got: "app"/, fn ->
-        Config.new!("app", nil)
+        apply(Config, :new!, ["app", nil])
       end
     end
 
@@ -166,7 +179,11 @@ defmodule DNSMesh.ConfigTest do
                nameservers: [],
                basename: nil,
                allow: :default,
-               max_peers: 1_024
+               max_peers: 1_024,
+               distribution: :auto,
+               address: nil,
+               cookie: nil,
+               name_timeout: 5_000
              } = config!([])
     end
 
@@ -177,7 +194,9 @@ defmodule DNSMesh.ConfigTest do
           nameservers: ["10.0.0.2", "127.0.0.1:8600", "[fdaa::3]:53", "[::1]", "fdaa::3"],
           allow: ["10.0.0.0/8", "fd00::/8", "192.0.2.1"],
           log: false,
-          basename: "my_app-2"
+          basename: "my_app-2",
+          cookie: :secret,
+          address: {:subnet, "10.0.0.0/8"}
         )
 
       assert config.types == [:srv, :a]
@@ -197,6 +216,8 @@ defmodule DNSMesh.ConfigTest do
              ]
 
       assert config.basename == "my_app-2"
+      assert config.cookie == "secret"
+      assert config.address == {:subnet, {{10, 0, 0, 0}, 8}}
     end
   end
 

@@ -19,14 +19,18 @@ defmodule DNSMesh.ErrorTest do
     end
   end
 
+  # A text, or whatever the sentence for that tag can be made of.
+  @values %{
+    bad_name: :empty,
+    rcode: 3,
+    connect_failed: 3,
+    wrong_proto: :inet6,
+    bad_cookie: :empty,
+    undecided: [%{ip: {10, 0, 0, 1}, interface: "eth0"}]
+  }
+
   defp example({:atom, _, reason}), do: {reason, inspect(reason)}
 
-  defp example({:type, _, :tuple, [{:atom, _, :bad_name}, _]}),
-    do: {{:bad_name, :empty}, "{:bad_name, why}"}
-
-  defp example({:type, _, :tuple, [{:atom, _, tag}, {:type, _, _, _}]}),
-    do: {{tag, 3}, "{#{inspect(tag)}, "}
-
-  defp example({:type, _, :tuple, [{:atom, _, tag}, _text]}),
-    do: {{tag, "text"}, "{#{inspect(tag)}, "}
+  defp example({:type, _, :tuple, [{:atom, _, tag}, _value]}),
+    do: {{tag, Map.get(@values, tag, "text")}, "{#{inspect(tag)}, "}
 end

@@ -13,7 +13,8 @@ defmodule DNSMesh.PollerTest do
   # An instance in this VM, its events sent here.
   defp start_here!(name, opts) do
     Telemetry.subscribe(name)
-    start_supervised!({DNSMesh, Keyword.merge([name: name, interval: 100], opts)}, id: name)
+    defaults = [name: name, interval: 100, distribution: :manual]
+    start_supervised!({DNSMesh, Keyword.merge(defaults, opts)}, id: name)
   end
 
   defp await_rounds_here(name, count) do
@@ -273,7 +274,7 @@ defmodule DNSMesh.PollerTest do
     test "lookups go on, nothing is dialled, and one line says how to mend it" do
       for {env, advice} <- [
             {[{"RELEASE_NAME", nil}], ["--name app@10.0.0.5", "--cookie"]},
-            {[{"RELEASE_NAME", "app"}], ["rel/env.sh.eex", "RELEASE_DISTRIBUTION=name"]}
+            {[{"RELEASE_NAME", "app"}], ["rel/env.sh.eex", "mix dns_mesh.gen.env"]}
           ] do
         dns = start_supervised!({ScriptedDNS, zone: %{{"app.internal", :a} => ["127.0.0.3"]}})
         a = TestNode.start!(env: env)

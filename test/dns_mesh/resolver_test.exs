@@ -514,7 +514,8 @@ defmodule DNSMesh.ResolverTest do
         record = <<0xC00C::16, 1::16, 1::16, 30::32, 4::16, 10, 0, 0, 1>>
         good = reply <> question <> record <> record
         at = Enum.random(2..(byte_size(good) - 1))
-        <<head::binary-size(at), _, tail::binary>> = good
+        head = binary_part(good, 0, at)
+        tail = binary_part(good, at + 1, byte_size(good) - at - 1)
         bytes = <<head::binary, Enum.random(0..255), tail::binary>>
         binary_part(bytes, 0, Enum.random(12..byte_size(bytes)))
       end

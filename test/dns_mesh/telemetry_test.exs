@@ -17,7 +17,10 @@ defmodule DNSMesh.TelemetryTest do
     for file <- Path.wildcard("lib/**/*.ex"),
         Path.basename(file) not in ["telemetry.ex", "words.ex", "problems.ex"],
         [_, a, b] <-
-          Regex.scan(~r/[(,]\s*\[:(lookup|round|join|peers|problem), :(\w+)\]/, File.read!(file)),
+          Regex.scan(
+            ~r/[(,]\s*\[:(lookup|round|join|node|peers|problem), :(\w+)\]/,
+            File.read!(file)
+          ),
         uniq: true,
         do: [:dns_mesh, String.to_existing_atom(a), String.to_existing_atom(b)]
   end

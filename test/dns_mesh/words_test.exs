@@ -53,7 +53,11 @@ defmodule DNSMesh.WordsTest do
           {:not_allowed, peers, "not in :allow", ":allow"},
           {:peer_budget, %{left_out: 3, max_peers: 9}, "3 names are left out", ":max_peers"},
           {:atom_budget, peers, "1 names wait", "name server answers"},
-          {:public_plain, peers, "public address", "inet_tls"}
+          {:public_plain, peers, "public address", "inet_tls"},
+          {:no_own_address, %{reason: {:no_interface, "eth9"}}, "its own address", ":address"},
+          {:name_not_taken, %{node: "app@10.0.0.1", reason: :no_cookie}, "app@10.0.0.1",
+           "RELEASE_COOKIE"},
+          {:name_late, %{}, "no name yet", ":address"}
         ] do
       assert problem in Telemetry.problems()
       assert {:warning, text} = raised(problem, details)
@@ -63,7 +67,7 @@ defmodule DNSMesh.WordsTest do
   end
 
   test "in a release the advice is for a release" do
-    assert Words.naming_advice(true) =~ "export RELEASE_DISTRIBUTION=name"
+    assert Words.naming_advice(true) =~ "    mix dns_mesh.gen.env\n"
     assert Words.naming_advice(false) =~ "elixir --name"
   end
 

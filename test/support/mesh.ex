@@ -18,13 +18,13 @@ defmodule DNSMesh.Test.Mesh do
   @patience 10_000
 
   @doc """
-  Starts an instance, with `interval: 100` unless told otherwise, and forwards its events. `files:` are paths for
+  Starts an instance, with `interval: 100` and `distribution: :manual` unless told otherwise, and forwards its events. `files:` are paths for
   `:resolv_conf` and `:hosts`, which no option sets.
   """
   @spec start!(TestNode.t(), keyword) :: charlist | nil
   def start!(node, opts) do
     {files, opts} = Keyword.pop(opts, :files)
-    opts = Keyword.put_new(opts, :interval, @interval)
+    opts = Keyword.merge([interval: @interval, distribution: :manual], opts)
     name = Keyword.get(opts, :name, DNSMesh)
     TestNode.forward_telemetry(node, name)
 

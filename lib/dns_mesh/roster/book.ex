@@ -50,7 +50,8 @@ defmodule DNSMesh.Roster.Book do
           required(:distribution) => DNSMesh.Distribution.t(),
           required(:own_addresses) => [:inet.ip_address()],
           required(:connected) => [NodeName.t()],
-          optional(:basename) => String.t()
+          optional(:basename) => String.t(),
+          optional(:naming?) => boolean()
         }
   @type effect :: {:join, NodeName.t()} | {:event, [atom()], map(), map()}
   @typedoc "The roster, and the effects so far, the last first."

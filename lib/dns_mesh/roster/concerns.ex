@@ -11,10 +11,12 @@ defmodule DNSMesh.Roster.Concerns do
   def look({roster, _effects} = acc, now) do
     own = roster.world.distribution
     details = %{node: own.node}
+    # While a name is being taken, what keeps it from being taken is what there is to say.
+    unnamed? = not own.alive? and not Map.get(roster.world, :naming?, false)
     by_host? = own.names == :long and own.address == nil
 
     acc
-    |> Book.problem(not own.alive?, :not_distributed, nil, details, now)
+    |> Book.problem(unnamed?, :not_distributed, nil, details, now)
     |> Book.problem(own.names == :short, :short_names, own.node, details, now)
     |> Book.problem(by_host?, :named_by_host, own.node, details, now)
     |> all_refused(:wrong_family, now)

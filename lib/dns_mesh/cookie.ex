@@ -1,0 +1,50 @@
+defmodule DNSMesh.Cookie do
+  @moduledoc false
+  # Where the cookie comes from when DNSMesh starts distribution: the option, the boot flag, the release's variable, or
+  # a file that is there. OTP would make one up and write it to a file: that joins nobody, and is guessable.
+
+  @type source :: :option | :boot_flag | :environment | {:file, String.t()}
+  @type fault :: :no_cookie | {:bad_cookie, :empty | :too_long}
+
+  # As far as OTP takes an atom.
+  @max 255
+
+  @doc "The cookie to set after the start (`nil`: the VM has it by itself), and where it comes from."
+  @spec find(String.t() | nil) :: {:ok, String.t() | nil, source()} | {:error, fault()}
+  def find(option) do
+    cond do
+      option != nil -> checked(option, :option)
+      boot_flag?() -> {:ok, nil, :boot_flag}
+      cookie = System.get_env("RELEASE_COOKIE") -> checked(cookie, :environment)
+      file = Enum.find(files(), &File.regular?/1) -> {:ok, nil, {:file, file}}
+      true -> {:error, :no_cookie}
+    end
+  end
+
+  @spec check(String.t()) :: :ok | {:error, fault()}
+  def check(""), do: {:error, {:bad_cookie, :empty}}
+
+  def check(cookie),
+    do: if(String.length(cookie) > @max, do: {:error, {:bad_cookie, :too_long}}, else: :ok)
+
+  defp checked(cookie, source), do: with(:ok <- check(cookie), do: {:ok, cookie, source})
+
+  # -setcookie Cookie; with two arguments it is another node's.
+  defp boot_flag? do
+    case :init.get_argument(:setcookie) do
+      {:ok, flags} -> match?([[_]], for([_] = flag <- flags, do: flag))
+      :error -> false
+    end
+  end
+
+  # Where OTP's auth looks, in its order.
+  defp files do
+    home =
+      case :init.get_argument(:home) do
+        {:ok, [[home] | _]} -> [Path.join(List.to_string(home), ".erlang.cookie")]
+        _ -> []
+      end
+
+    home ++ [Path.join(to_string(:filename.basedir(:user_config, ~c"erlang")), ".erlang.cookie")]
+  end
+end

@@ -1,0 +1,150 @@
+defmodule DNSMesh.Distribution.Start do
+  @moduledoc false
+  # Starting distribution under the derived name, step by step, in a process of its own: several steps may wait, and
+  # the Poller must not. DNSMesh never stops distribution, not even what it started here.
+
+  alias DNSMesh.{Cookie, Distribution, Epmd, IP, NodeName}
+
+  @type fault ::
+          Cookie.fault()
+          | Epmd.fault()
+          | {:wrong_proto, :inet | :inet6}
+          | :atom_budget
+          | :duplicate_name
+          | {:port_taken, String.t()}
+          | {:start_failed, String.t()}
+
+  @doc "Starts it; a monitored process whose end is `{:started, outcome}`."
+  @spec run(NodeName.t(), IP.t(), cookie :: String.t() | nil) :: {pid(), reference()}
+  def run(name, ip, cookie) do
+    spawn_monitor(fn -> exit({:started, start(name, ip, cookie)}) end)
+  end
+
+  @spec start(NodeName.t(), IP.t(), String.t() | nil) ::
+          {:ok, :inet.port_number() | nil} | {:error, fault()}
+  def start(name, ip, cookie) do
+    with :ok <- proto(ip),
+         {:ok, cookie, _source} <- Cookie.find(cookie),
+         :ok <- epmd(name, ip),
+         :ok <- port_free(ip),
+         {:ok, node} <- NodeName.to_atom(name),
+         :ok <- listen_on(ip),
+         :ok <- net_kernel(node) do
+      if cookie, do: Node.set_cookie(NodeName.trusted(cookie))
+      leave_note(name, System.get_env("DNS_MESH_NAME_FILE", ""))
+      {:ok, port(name)}
+    end
+  end
+
+  # An IPv6 name on an inet_tcp VM "starts", on an IPv4 listener, and nobody can join it.
+  defp proto(ip) do
+    family = IP.family(ip)
+
+    if Distribution.current().family in [nil, family],
+      do: :ok,
+      else: {:error, {:wrong_proto, family}}
+  end
+
+  # net_kernel says of its failures that there is "no distribution", and no more: so what it would stumble over is looked
+  # at before.
+  defp epmd(name, ip) do
+    start? = :init.get_argument(:start_epmd) != {:ok, [[~c"false"]]}
+
+    if Distribution.current().epmd? do
+      {basename, _host} = NodeName.split(name)
+
+      with {:ok, names} <- Epmd.names(ip, start?),
+           do: if(basename in names, do: {:error, :duplicate_name}, else: :ok)
+    else
+      :ok
+    end
+  end
+
+  defp port_free(ip) do
+    ip =
+      case :application.get_env(:kernel, :inet_dist_use_interface) do
+        {:ok, interface} -> interface
+        :undefined -> ip
+      end
+
+    case ports() do
+      nil ->
+        :ok
+
+      ports ->
+        if Enum.any?(ports, &free?(&1, ip)),
+          do: :ok,
+          else: {:error, {:port_taken, inspect(ports)}}
+    end
+  end
+
+  # The ports that distribution may take; nil for any.
+  defp ports do
+    with :error <- :init.get_argument(:erl_epmd_port),
+         {:ok, first} <- :application.get_env(:kernel, :inet_dist_listen_min) do
+      case :application.get_env(:kernel, :inet_dist_listen_max) do
+        {:ok, last} -> first..last//1
+        :undefined -> [first]
+      end
+    else
+      {:ok, [[port | _] | _]} -> [List.to_integer(port)]
+      :undefined -> nil
+    end
+  end
+
+  defp free?(port, ip) do
+    # As inet_tcp_dist listens: a socket of the last VM that is still closing is no obstacle.
+    case :gen_tcp.listen(port, [IP.family(ip), ip: ip, reuseaddr: true]) do
+      {:ok, socket} -> :gen_tcp.close(socket) == :ok
+      {:error, _taken} -> false
+    end
+  end
+
+  # Only where peers reach it; what the operator has set stays.
+  defp listen_on(ip) do
+    if :application.get_env(:kernel, :inet_dist_use_interface) == :undefined,
+      do: :application.set_env(:kernel, :inet_dist_use_interface, ip),
+      else: :ok
+  end
+
+  defp net_kernel(node) do
+    case :net_kernel.start(node, %{name_domain: :longnames}) do
+      {:ok, _pid} -> :ok
+      {:error, {:already_started, _pid}} -> :ok
+      {:error, reason} -> {:error, {:start_failed, inspect(reason)}}
+    end
+  end
+
+  # For `bin/app remote|rpc|stop`, which find the name there: env.sh of `mix dns_mesh.gen.env` names the file. A disk that
+  # takes nothing is no reason to be without a name; the commands ask DNS again then.
+  defp leave_note(_name, ""), do: :ok
+
+  defp leave_note(name, path) do
+    unfinished = "#{path}.#{System.pid()}"
+
+    # In a container the pid is the same each time: what a crash has left there must not be in the way for ever.
+    _ = File.rm(unfinished)
+
+    with :ok <- File.mkdir_p(Path.dirname(path)),
+         :ok <- File.write(unfinished, name <> "\n", [:exclusive]) do
+      _ = File.rename(unfinished, path)
+    end
+
+    :ok
+  end
+
+  # For people, who have a firewall to open.
+  defp port(name) do
+    with :error <- :init.get_argument(:erl_epmd_port),
+         {:ok, names} <- :erl_epmd.names({127, 0, 0, 1}) do
+      {basename, _host} = NodeName.split(name)
+
+      Enum.find_value(names, fn {registered, port} ->
+        if to_string(registered) == basename, do: port
+      end)
+    else
+      {:ok, [[port | _] | _]} -> List.to_integer(port)
+      _unknown -> nil
+    end
+  end
+end

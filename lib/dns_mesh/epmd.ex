@@ -1,0 +1,113 @@
+defmodule DNSMesh.Epmd do
+  @moduledoc false
+  # The epmd of this machine, before distribution is started: `:net_kernel` waits 10 s for a silent one, and starts
+  # none where there is none.
+
+  @timeout 1_000
+  @start_timeout 2_000
+  @default_port 4369
+  @names_request 110
+
+  @type fault ::
+          :epmd_absent
+          | :epmd_silent
+          | :epmd_port_taken
+          | :epmd_missing
+          | {:epmd_failed, String.t()}
+
+  @doc """
+  The basenames it knows. Where none answers, one is started that listens on `ip` and loopback only, if `start?`.
+  """
+  @spec names(:inet.ip_address(), start? :: boolean()) :: {:ok, [String.t()]} | {:error, fault()}
+  def names(ip, start?) do
+    with {:error, :epmd_absent} when start? <- ask(),
+         :ok <- start(ip) do
+      ask_new(System.monotonic_time(:millisecond) + @start_timeout)
+    end
+  end
+
+  # `epmd -daemon` returns before its child listens, and says nothing when that fails.
+  defp ask_new(deadline) do
+    case ask() do
+      {:error, :epmd_absent} ->
+        if System.monotonic_time(:millisecond) < deadline do
+          receive(do: (:never -> :ok), after: (20 -> ask_new(deadline)))
+        else
+          {:error, {:epmd_failed, "it was started, and does not listen"}}
+        end
+
+      answered ->
+        answered
+    end
+  end
+
+  @spec ask() :: {:ok, [String.t()]} | {:error, fault()}
+  defp ask do
+    case :gen_tcp.connect({127, 0, 0, 1}, port(), [:binary, active: false], @timeout) do
+      {:ok, socket} ->
+        try do
+          read_names(socket)
+        after
+          :gen_tcp.close(socket)
+        end
+
+      {:error, :timeout} ->
+        {:error, :epmd_silent}
+
+      {:error, _refused} ->
+        {:error, :epmd_absent}
+    end
+  end
+
+  # EPMD protocol, NAMES_REQ: the reply begins with epmd's own port, then a line for each name, until it closes.
+  defp read_names(socket) do
+    port = port()
+    _ = :gen_tcp.send(socket, <<1::16, @names_request>>)
+
+    case :gen_tcp.recv(socket, 4, @timeout) do
+      {:ok, <<^port::32>>} -> {:ok, socket |> read_all("") |> parse_names()}
+      {:error, :timeout} -> {:error, :epmd_silent}
+      _somebody_else -> {:error, :epmd_port_taken}
+    end
+  end
+
+  defp read_all(socket, so_far) do
+    case :gen_tcp.recv(socket, 0, @timeout) do
+      {:ok, more} -> read_all(socket, so_far <> more)
+      {:error, _closed} -> so_far
+    end
+  end
+
+  defp parse_names(text),
+    do: for([_, name] <- Regex.scan(~r/^name (\S+) at port \d+$/m, text), do: name)
+
+  defp start(ip) do
+    case executable() do
+      nil ->
+        {:error, :epmd_missing}
+
+      path ->
+        case System.cmd(path, ["-daemon", "-address", DNSMesh.IP.to_text(ip)],
+               stderr_to_stdout: true
+             ) do
+          {_, 0} -> :ok
+          {text, status} -> {:error, {:epmd_failed, "exit status #{status} #{String.trim(text)}"}}
+        end
+    end
+  end
+
+  # A release brings its own, beside its emulator, which need not be in PATH.
+  defp executable do
+    root = List.to_string(:code.root_dir())
+    erts = "erts-#{:erlang.system_info(:version)}"
+    beside = Path.join([root, erts, "bin", "epmd"])
+    if File.regular?(beside), do: beside, else: System.find_executable("epmd")
+  end
+
+  defp port do
+    case Integer.parse(System.get_env("ERL_EPMD_PORT", "")) do
+      {port, ""} -> port
+      _unset -> @default_port
+    end
+  end
+end

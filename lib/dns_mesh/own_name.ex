@@ -1,0 +1,209 @@
+defmodule DNSMesh.OwnName do
+  @moduledoc false
+  # Taking a name: carries Naming's decisions out, in the Poller. Asks the ladder, starts distribution in a process of
+  # its own, and lets `start_link/1` wait until the name is there.
+
+  alias DNSMesh.{Config, Distribution, Lookups, Naming, NodeName, Problems, Resolver}
+  alias DNSMesh.Distribution.Start
+
+  # Environment variables in which a platform tells a process its own address, in the order of trust; each is believed only if it is on an interface.
+  @hints ~w(POD_IP MY_POD_IP FLY_PRIVATE_IP RENDER_INTERNAL_IP)
+
+  @enforce_keys [:naming, :config]
+  defstruct [:naming, :config, start: nil, waiting: [], heard: []]
+
+  @type t :: %__MODULE__{
+          naming: Naming.t(),
+          config: Config.t(),
+          # The monitor of the process that starts distribution.
+          start: reference() | nil,
+          waiting: [GenServer.from()],
+          # What each item has listed in all polls so far: a capped answer (Route 53 gives eight) lists others each time.
+          heard: [[:inet.ip_address()]]
+        }
+  @type effect :: Problems.effect() | :poll
+
+  @spec new(Config.t(), integer()) :: t()
+  def new(config, now) do
+    naming =
+      if wanted?(config),
+        do: Naming.seek(basename(config), config.address, now),
+        else: Naming.off(now)
+
+    %__MODULE__{naming: naming, config: config}
+  end
+
+  @doc "What is known where no instance runs: nothing but this machine."
+  @spec nobody() :: {t(), Lookups.t()}
+  def nobody do
+    config = %Config{queries: [], types: []}
+    {%__MODULE__{naming: Naming.off(0), config: config}, Lookups.new([], config.interval)}
+  end
+
+  @doc "Whether a name is still to be taken."
+  @spec pending?(t()) :: boolean()
+  def pending?(%__MODULE__{naming: naming}), do: naming.state in [:seeking, :starting]
+
+  @spec await(t(), GenServer.from()) :: t()
+  def await(own, from), do: %{own | waiting: [from | own.waiting]}
+
+  @doc "A lookup has ended, or a round begins: what could not be decided, or failed, is tried again."
+  @spec consider(t(), Lookups.t(), integer()) :: {t(), [effect()]}
+  def consider(own, lookups, now) do
+    cond do
+      not pending?(own) or own.start != nil -> {own, []}
+      # Somebody else has started distribution meanwhile: that name it is.
+      Node.alive?() -> taken(own, nil, now)
+      true -> decide(own, Lookups.listed(lookups, own.naming.basename), now)
+    end
+  end
+
+  @doc "The process that starts distribution has ended."
+  @spec started(t(), term(), integer()) :: {t(), [effect()]}
+  def started(own, reason, now) do
+    own = %{own | start: nil}
+
+    case reason do
+      {:started, {:ok, port}} -> taken(own, port, now)
+      {:started, {:error, fault}} -> failed(own, fault, now)
+      died -> failed(own, {:start_failed, Exception.format_exit(died)}, now)
+    end
+  end
+
+  @doc "`:name_timeout` is over."
+  @spec late(t(), integer()) :: {t(), [effect()]}
+  def late(own, now) do
+    if pending?(own) and own.waiting != [] do
+      {naming, effects} = Naming.late(own.naming, now)
+      {let_go(%{own | naming: naming}), effects}
+    else
+      {own, []}
+    end
+  end
+
+  @doc "This node's own address: the one it is named by, else what the ladder says now. Runs in the asking process."
+  @spec address(t(), Lookups.t()) :: {:ok, Naming.address()} | {:error, DNSMesh.Error.reason()}
+  def address(%{naming: %{state: :named, address: %{} = address}}, _lookups), do: {:ok, address}
+
+  def address(own, lookups) do
+    case Distribution.current() do
+      %{address: ip} when ip != nil ->
+        {:ok, %{ip: ip, interface: Resolver.interface_of(ip), because: :boot_name}}
+
+      distribution ->
+        basename = own.naming.basename || distribution.basename || basename(own.config)
+
+        heard = Naming.union(own.heard, Lookups.listed(lookups, basename))
+
+        case ladder(own.config, heard) do
+          {:undecided, candidates} -> {:error, {:undecided, candidates}}
+          decided -> decided
+        end
+    end
+  end
+
+  @doc "This node's name: the one it has, else the one it would take."
+  @spec name(t(), Lookups.t()) :: {:ok, NodeName.t()} | {:error, DNSMesh.Error.reason()}
+  def name(own, lookups) do
+    with %{alive?: false} <- Distribution.current(),
+         {:ok, basename} <- basename_of(%{basename: basename(own.config)}),
+         {:ok, address} <- address(own, lookups) do
+      NodeName.derive(basename, address.ip)
+    else
+      %Distribution{node: name} -> {:ok, name}
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  ## Deciding
+
+  defp decide(own, listed, now) do
+    own = %{own | heard: Naming.union(own.heard, listed)}
+
+    if Naming.ready?(own.naming, listed != :not_yet, now), do: climb(own, now), else: {own, []}
+  end
+
+  defp climb(own, now) do
+    with {:ok, basename} <- basename_of(own.naming),
+         {:ok, address} <- ladder(own.config, own.heard),
+         {:ok, name} <- NodeName.derive(basename, address.ip) do
+      {_pid, monitor} = Start.run(name, address.ip, own.config.cookie)
+      {%{own | naming: Naming.starting(own.naming, address, name), start: monitor}, []}
+    else
+      {:undecided, candidates} -> note(own, Naming.undecided(own.naming, candidates, now))
+      {:error, reason} -> note(own, Naming.refused(own.naming, reason, now))
+    end
+  end
+
+  defp ladder(config, answers) do
+    with {:ok, option} <- option(config.address) do
+      Resolver.own_address(%{
+        option: option,
+        family: Distribution.current().family,
+        answers: answers,
+        hints: for(name <- @hints, value = System.get_env(name), do: value)
+      })
+    end
+  end
+
+  defp basename_of(%{basename: nil}), do: {:error, :no_basename}
+  defp basename_of(%{basename: basename}), do: {:ok, basename}
+
+  defp option({:env, variable}) do
+    with text when text != nil <- System.get_env(variable),
+         {:ok, ip} <- DNSMesh.IP.parse(text) do
+      {:ok, {:literal, ip}}
+    else
+      _unset_or_none -> {:error, {:no_address_in, variable}}
+    end
+  end
+
+  defp option(option), do: {:ok, option}
+
+  ## Outcomes
+
+  defp taken(own, port, now) do
+    name = Atom.to_string(node())
+    address = own.naming.address || %{because: :boot_name, interface: nil}
+    {naming, effects} = Naming.named(own.naming, name, now)
+    details = %{node: name, port: port, because: address.because, interface: address.interface}
+    named = {:event, [:node, :named], %{lasted: now - naming.since}, details}
+    {let_go(%{own | naming: naming}), effects ++ [named, :poll]}
+  end
+
+  # What only the operator can mend is no reason to wait for.
+  @for_the_operator [:no_cookie, :wrong_proto, :bad_cookie]
+
+  defp failed(own, fault, now) do
+    kind = if is_tuple(fault), do: elem(fault, 0), else: fault
+    {naming, effects} = Naming.failed(own.naming, fault, own.config.interval, now)
+    own = %{own | naming: naming}
+    {if(kind in @for_the_operator, do: let_go(own), else: own), effects}
+  end
+
+  defp note(own, {naming, effects}), do: {%{own | naming: naming}, effects}
+
+  defp let_go(own) do
+    for from <- own.waiting, do: GenServer.reply(from, :ok)
+    %{own | waiting: []}
+  end
+
+  ## Whether, and under which basename
+
+  # `bin/app eval` runs code beside the application: as a node of its name it would take the real one's place.
+  defp wanted?(config) do
+    config.resolver == nil and config.distribution == :auto and not Node.alive?() and
+      System.get_env("RELEASE_COMMAND") != "eval"
+  end
+
+  defp basename(config), do: config.basename || System.get_env("RELEASE_NAME") || mix_app()
+
+  defp mix_app do
+    with true <- Code.ensure_loaded?(Mix.Project),
+         app when app != nil <- Mix.Project.config()[:app] do
+      Atom.to_string(app)
+    else
+      _no_mix -> nil
+    end
+  end
+end

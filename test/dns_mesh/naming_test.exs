@@ -1,0 +1,110 @@
+defmodule DNSMesh.NamingTest do
+  use ExUnit.Case, async: true
+
+  alias DNSMesh.{Answer, Lookups, Naming, Query}
+
+  @address %{ip: {10, 0, 0, 5}, interface: "eth0", because: :in_answer}
+
+  defp told({_naming, effects}),
+    do:
+      for(
+        {:event, [:problem, what], _, metadata} <- effects,
+        do: {what, metadata.problem, metadata[:reason]}
+      )
+
+  test "is ready when all that count have been heard, or at once with an option" do
+    naming = Naming.seek("app", nil, 0)
+    refute Naming.ready?(naming, false, 0)
+    assert Naming.ready?(naming, true, 0)
+    assert Naming.ready?(Naming.seek("app", {:literal, {10, 0, 0, 5}}, 0), false, 0)
+    refute Naming.ready?(Naming.off(0), true, 0)
+  end
+
+  test "is not ready while it starts, once it is named, and for a pause after a failure" do
+    starting = Naming.starting(Naming.seek("app", nil, 0), @address, "app@10.0.0.5")
+    refute Naming.ready?(starting, true, 1)
+    {named, _} = Naming.named(starting, "app@10.0.0.5", 2)
+    refute Naming.ready?(named, true, 3)
+
+    {failed, _} = Naming.failed(starting, :epmd_silent, 5_000, 2)
+    refute Naming.ready?(failed, true, 5_001)
+    assert Naming.ready?(failed, true, 5_002)
+  end
+
+  test "undecided is worth a word after 30 s, with the candidates and the option" do
+    naming = Naming.seek("app", nil, 0)
+    assert told(Naming.undecided(naming, [@address], 29_999)) == []
+
+    assert [{:raised, :no_own_address, {:undecided, [@address]} = reason}] =
+             told(Naming.undecided(naming, [@address], 30_000))
+
+    assert DNSMesh.Error.message(reason) =~ "10.0.0.5 (eth0); set :address"
+    # The obstacle shows in the status before.
+    {naming, []} = Naming.undecided(naming, [@address], 1)
+    assert Naming.obstacle(naming) =~ "10.0.0.5 (eth0)"
+  end
+
+  test "a failure is told once for each kind, and not again when its text changes" do
+    starting = Naming.starting(Naming.seek("app", nil, 0), @address, "app@10.0.0.5")
+    {naming, _} = first = Naming.failed(starting, {:start_failed, "one"}, 100, 0)
+    assert [{:raised, :name_not_taken, {:start_failed, "one"}}] = told(first)
+    {naming, _} = second = Naming.failed(naming, {:start_failed, "two"}, 100, 200)
+    assert told(second) == []
+
+    assert [{:raised, :name_not_taken, :epmd_silent}] =
+             told(Naming.failed(naming, :epmd_silent, 100, 400))
+  end
+
+  test "the name clears what was in its way" do
+    starting = Naming.starting(Naming.seek("app", nil, 0), @address, "app@10.0.0.5")
+    {naming, _} = Naming.failed(starting, :epmd_silent, 100, 0)
+    assert [{:cleared, :name_not_taken, nil}] = told(Naming.named(naming, "app@10.0.0.5", 200))
+  end
+
+  test "answers that list others each time add up, item by item, up to what one answer may hold" do
+    ips = fn numbers -> for n <- numbers, do: {10, 0, div(n, 256), rem(n, 256)} end
+    heard = Naming.union([], :not_yet)
+    heard = Naming.union(heard, {:ok, [ips.(1..8), []]})
+    heard = Naming.union(heard, :not_yet)
+    heard = Naming.union(heard, {:ok, [ips.(5..12), ips.([1])]})
+    assert Enum.map(heard, &Enum.sort/1) == [ips.(1..12), ips.([1])]
+    assert [many, _] = Naming.union(heard, {:ok, [ips.(1..9_000), []]})
+    assert length(many) == 4_096
+  end
+
+  describe "what the lookups listed" do
+    @plain %Query{text: "app.internal", host: "app.internal"}
+    @ours %Query{text: "app@b.internal", host: "b.internal", basename: "app"}
+    @foreign %Query{text: "worker@c.internal", host: "c.internal", basename: "worker"}
+
+    defp done(lookups, key, result) do
+      {lookups, _} = Lookups.done(lookups, key, result, 0)
+      lookups
+    end
+
+    defp ok(n), do: {:ok, %Answer{records: [{10, 0, 0, n}], ttl: 0, name: "x", server: "y"}}
+    defp error(reason), do: {:error, %{reason: reason, server: nil}}
+
+    test "counts in the order of the query's items, once all that count have ended, foreign basenames not" do
+      lookups = Lookups.new([{@plain, :a}, {@foreign, :a}, {@ours, :a}, {@ours, :srv}], 5_000)
+      assert Lookups.listed(lookups, "app") == :not_yet
+
+      lookups =
+        lookups
+        |> done({@ours, :a}, ok(2))
+        |> done({@ours, :srv}, ok(3))
+        |> done({@plain, :a}, error(:nxdomain))
+
+      assert Lookups.listed(lookups, "app") == {:ok, [[], [{10, 0, 0, 2}, {10, 0, 0, 3}]]}
+    end
+
+    test "stays through a failure, and ends with a conclusive nobody" do
+      lookups = done(Lookups.new([{@plain, :a}], 5_000), {@plain, :a}, ok(1))
+
+      assert Lookups.listed(done(lookups, {@plain, :a}, error(:timeout)), "app") ==
+               {:ok, [[{10, 0, 0, 1}]]}
+
+      assert Lookups.listed(done(lookups, {@plain, :a}, error(:nxdomain)), "app") == {:ok, [[]]}
+    end
+  end
+end

@@ -1,0 +1,334 @@
+defmodule DNSMesh.OwnNameTest do
+  # Real VMs that take their name from DNS. On loopback: all of 127.0.0.0/8 is local on Linux.
+  use ExUnit.Case, async: true
+
+  alias DNSMesh.Test.{Epmd, HungPeer, Mesh, Ports, ScriptedDNS, TestNode}
+
+  @moduletag :tmp_dir
+
+  # A VM without a name, as a release with RELEASE_DISTRIBUTION=none or `elixir -S mix` boots it.
+  defp unnamed!(opts \\ []) do
+    epmd = Keyword.get_lazy(opts, :epmd, fn -> {:fixed, Ports.free_port()} end)
+    TestNode.start!([epmd: epmd, label: :a] ++ Keyword.delete(opts, :epmd))
+  end
+
+  defp dns!(zone \\ %{{"app.internal", :a} => ["127.0.0.2"]}),
+    do: start_supervised!({ScriptedDNS, zone: zone}, id: make_ref())
+
+  defp options(dns, opts \\ []),
+    do:
+      Keyword.merge(
+        [
+          distribution: :auto,
+          query: "app.internal",
+          nameservers: [ScriptedDNS.address(dns)],
+          basename: "app"
+        ],
+        opts
+      )
+
+  defp node_of(vm), do: TestNode.call(vm, Node, :self, [])
+
+  test "start_link/1 waits for the name, and what starts after it sees it in its init" do
+    a = unnamed!()
+    dns = dns!(%{{"app.internal", :a} => {:delay, 100, ["127.0.0.2"]}})
+
+    children = [
+      {DNSMesh, options(dns)},
+      # An Agent's init function runs where Phoenix.Tracker keeps node().
+      %{id: :later, start: {Agent, :start_link, [Node, :self, [], [name: :later]]}}
+    ]
+
+    {:ok, _} =
+      TestNode.start_child(a, %{
+        id: :sup,
+        start: {Supervisor, :start_link, [children, [strategy: :one_for_one]]},
+        type: :supervisor
+      })
+
+    assert TestNode.call(a, Agent, :get, [:later, Function, :identity, []]) == :"app@127.0.0.2"
+    assert {:info, line} = TestNode.await_log(a, ~r/this node is/, 2_000)
+
+    assert line =~
+             "DNSMesh: this node is app@127.0.0.2 now (its address on lo is in the DNS answer, distribution port "
+  end
+
+  test "two VMs booted without a name take theirs and find each other; nothing is told of themselves" do
+    dns = dns!(%{{"app.internal", :a} => ["127.0.0.2", "127.0.0.3"]})
+    epmd = {:fixed, Ports.free_port()}
+
+    [a, b] =
+      for n <- 2..3 do
+        vm = unnamed!(epmd: epmd, label: n)
+        Mesh.start!(vm, options(dns, address: "127.0.0.#{n}"))
+        vm
+      end
+
+    assert [node_of(a), node_of(b)] == [:"app@127.0.0.2", :"app@127.0.0.3"]
+    assert TestNode.await_nodes(a, [:"app@127.0.0.3"], 5_000)
+    {:info, line} = TestNode.await_log(a, ~r/joined/, 5_000)
+    assert line =~ "joined 1: app@127.0.0.3"
+
+    assert {:ok, %{ip: {127, 0, 0, 2}, because: :option}} =
+             TestNode.call(a, DNSMesh, :address, [])
+
+    assert {:ok, "app@127.0.0.2"} = TestNode.call(a, DNSMesh, :node_name, [])
+  end
+
+  test "expiry of :name_timeout warns and goes on; the name is taken when there is an answer" do
+    a = unnamed!()
+    dns = dns!(%{{"app.internal", :a} => {:delay, 500, ["127.0.0.2"]}})
+    TestNode.start_child(a, {DNSMesh, options(dns, name_timeout: 100)})
+    assert node_of(a) == :nonode@nohost
+    assert {:warning, line} = TestNode.await_log(a, ~r/no name yet/, 1_000)
+    assert line =~ "Phoenix.Tracker"
+    assert {:info, _} = TestNode.await_log(a, ~r/this node is app@127.0.0.2 now/, 5_000)
+  end
+
+  test "an address option that cannot be met yet is tried again at every poll" do
+    a = unnamed!()
+    opts = options(dns!(), address: {:env, "OWN"}, name_timeout: 50, interval: 100)
+    TestNode.start_child(a, {DNSMesh, opts})
+    assert {:error, {:no_address_in, "OWN"}} = TestNode.call(a, DNSMesh, :address, [])
+    :ok = TestNode.call(a, System, :put_env, ["OWN", "127.0.0.2"])
+
+    assert {:info, _} =
+             TestNode.await_log(a, ~r/this node is app@127.0.0.2 now \(by the option/, 5_000)
+  end
+
+  test "name_timeout: 0 does not wait" do
+    a = unnamed!()
+    dns = dns!(%{{"app.internal", :a} => :silent})
+    TestNode.start_child(a, {DNSMesh, options(dns, name_timeout: 0)})
+    assert node_of(a) == :nonode@nohost
+    assert TestNode.logs(a) == []
+  end
+
+  describe "the cookie" do
+    test "that is nowhere to be found: distribution is not started, nothing is waited for, no file is made",
+         %{tmp_dir: home} do
+      a = unnamed!(cookie: nil, env: home_only(home))
+      TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 60_000)})
+      assert node_of(a) == :nonode@nohost
+      assert {:warning, line} = TestNode.await_log(a, ~r/cannot take the name/, 1_000)
+      assert line =~ "app@127.0.0.2: there is no cookie: set RELEASE_COOKIE"
+      assert File.ls!(home) == []
+    end
+
+    test "comes from the file that is there", %{tmp_dir: home} do
+      File.write!(Path.join(home, ".erlang.cookie"), "from_the_file")
+      File.chmod!(Path.join(home, ".erlang.cookie"), 0o400)
+      a = unnamed!(cookie: nil, env: home_only(home))
+      TestNode.start_child(a, {DNSMesh, options(dns!())})
+      assert TestNode.call(a, Node, :get_cookie, []) == :from_the_file
+    end
+
+    test "comes from RELEASE_COOKIE, and before it from the option", %{tmp_dir: home} do
+      File.write!(Path.join(home, ".erlang.cookie"), "from_the_file")
+      File.chmod!(Path.join(home, ".erlang.cookie"), 0o400)
+      env = home_only(home, "from_the_release")
+
+      for {opts, cookie} <- [
+            {[], :from_the_release},
+            {[cookie: :from_the_option], :from_the_option}
+          ] do
+        a = unnamed!(cookie: nil, env: env)
+        TestNode.start_child(a, {DNSMesh, options(dns!(), opts)})
+        assert {node_of(a), TestNode.call(a, Node, :get_cookie, [])} == {:"app@127.0.0.2", cookie}
+      end
+    end
+
+    test "as boot flag needs no HOME" do
+      a = unnamed!(cookie: "boot", env: [{"HOME", nil}])
+      TestNode.start_child(a, {DNSMesh, options(dns!())})
+      assert {node_of(a), TestNode.call(a, Node, :get_cookie, [])} == {:"app@127.0.0.2", :boot}
+    end
+
+    test "empty or over-long is told" do
+      for {cookie, why} <- [
+            {"", "the cookie is empty"},
+            {String.duplicate("c", 256), "longer than 255"}
+          ] do
+        a = unnamed!(cookie: nil)
+        :ok = TestNode.call(a, System, :put_env, ["RELEASE_COOKIE", cookie])
+        TestNode.start_child(a, {DNSMesh, options(dns!())})
+        assert {:warning, line} = TestNode.await_log(a, ~r/cannot take the name/, 1_000)
+        assert line =~ why
+      end
+    end
+
+    defp home_only(home, release_cookie \\ nil) do
+      [
+        {"HOME", home},
+        {"XDG_CONFIG_HOME", Path.join(home, "none")},
+        {"RELEASE_COOKIE", release_cookie}
+      ]
+    end
+  end
+
+  describe "epmd" do
+    test "that is absent is started, on this node's address and loopback only" do
+      port = Ports.free_port()
+      on_exit(fn -> System.cmd("epmd", ["-port", "#{port}", "-kill"], stderr_to_stdout: true) end)
+      a = unnamed!(epmd: nil, env: [{"ERL_EPMD_PORT", "#{port}"}])
+      TestNode.start_child(a, {DNSMesh, options(dns!())})
+      assert node_of(a) == :"app@127.0.0.2"
+      assert {:ok, socket} = :gen_tcp.connect({127, 0, 0, 2}, port, [], 1_000)
+      :gen_tcp.close(socket)
+      assert {:error, :econnrefused} = :gen_tcp.connect({127, 0, 0, 3}, port, [], 1_000)
+      # So that epmd, which serves it, may end.
+      TestNode.stop(a)
+    end
+
+    test "that is silent is told after a second, and does not hold up the start for longer" do
+      hung = start_supervised!({HungPeer, ip: "127.0.0.1"})
+      a = unnamed!(epmd: nil, env: [{"ERL_EPMD_PORT", "#{HungPeer.port(hung)}"}])
+      TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 100)})
+      assert {:warning, line} = TestNode.await_log(a, ~r/cannot take the name/, 5_000)
+      assert line =~ "accepts connections and does not answer"
+      assert node_of(a) == :nonode@nohost
+    end
+
+    test "whose port another program holds is told" do
+      {:ok, listener} = :gen_tcp.listen(0, [:binary, ip: {127, 0, 0, 1}, active: false])
+      {:ok, port} = :inet.port(listener)
+
+      start_supervised!(
+        {Task,
+         fn ->
+           {:ok, socket} = :gen_tcp.accept(listener)
+           :ok = :gen_tcp.send(socket, "HTTP/1.1 400 Bad Request\r\n\r\n")
+           :gen_tcp.recv(socket, 0)
+         end}
+      )
+
+      a = unnamed!(epmd: nil, env: [{"ERL_EPMD_PORT", "#{port}"}])
+      TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 100)})
+      assert {:warning, line} = TestNode.await_log(a, ~r/cannot take the name/, 5_000)
+      assert line =~ "another program than epmd"
+    end
+
+    test "that knows the basename already is told, and the name taken when it is free" do
+      epmd = Epmd.start!(port: Ports.free_port(), addresses: ["127.0.0.2", "127.0.0.3"])
+      other = TestNode.start!(name: "app@127.0.0.3", epmd: {:port, epmd.port})
+      a = unnamed!(epmd: {:port, epmd.port})
+      TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 100, interval: 100)})
+      assert {:warning, line} = TestNode.await_log(a, ~r/cannot take the name/, 5_000)
+      assert line =~ "another node of this basename"
+      TestNode.kill(other)
+      assert {:info, _} = TestNode.await_log(a, ~r/this node is app@127.0.0.2/, 5_000)
+    end
+  end
+
+  test "a distribution port that is taken is told, and tried again" do
+    port = Ports.free_port()
+    {:ok, listener} = :gen_tcp.listen(port, ip: {127, 0, 0, 2})
+    a = unnamed!(epmd: {:fixed, port})
+    TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 100, interval: 100)})
+    assert {:warning, line} = TestNode.await_log(a, ~r/cannot take the name/, 5_000)
+    assert line =~ "distribution port is taken"
+    :gen_tcp.close(listener)
+    assert {:info, _} = TestNode.await_log(a, ~r/this node is app@127.0.0.2/, 5_000)
+  end
+
+  test "the name is left in the file that a release's env.sh has named", %{tmp_dir: dir} do
+    file = Path.join(dir, "none/yet/name")
+    a = unnamed!(env: [{"DNS_MESH_NAME_FILE", file}])
+    TestNode.start_child(a, {DNSMesh, options(dns!())})
+    assert File.read!(file) == "app@127.0.0.2\n"
+    assert File.ls!(Path.dirname(file)) == ["name"]
+  end
+
+  test "a file that cannot be written keeps nobody from a name" do
+    a = unnamed!(env: [{"DNS_MESH_NAME_FILE", "/proc/none/name"}])
+    TestNode.start_child(a, {DNSMesh, options(dns!())})
+    assert node_of(a) == :"app@127.0.0.2"
+  end
+
+  test "bin/app eval stays without a name" do
+    a = unnamed!(env: [{"RELEASE_COMMAND", "eval"}])
+    Mesh.start!(a, options(dns!()))
+    Mesh.await_rounds(a, 2)
+    assert node_of(a) == :nonode@nohost
+  end
+
+  test "distribution: :manual starts nothing, and says how to" do
+    a = unnamed!()
+    TestNode.start_child(a, {DNSMesh, options(dns!(), distribution: :manual)})
+    assert {:warning, line} = TestNode.await_log(a, ~r/not distributed/, 2_000)
+    assert line =~ "elixir --name"
+    assert node_of(a) == :nonode@nohost
+  end
+
+  test "a VM that is named already keeps its name" do
+    a = TestNode.start!(name: "boot@127.0.0.9", epmd: {:fixed, Ports.free_port()})
+    TestNode.start_child(a, {DNSMesh, options(dns!(), address: "127.0.0.2")})
+    assert node_of(a) == :"boot@127.0.0.9"
+
+    assert {:ok, %{ip: {127, 0, 0, 9}, because: :boot_name}} =
+             TestNode.call(a, DNSMesh, :address, [])
+
+    assert {:ok, "boot@127.0.0.9"} = TestNode.call(a, DNSMesh, :node_name, [])
+  end
+
+  test "the Poller killed: distribution and links stay, and the new one finds itself named" do
+    dns = dns!(%{{"app.internal", :a} => ["127.0.0.2", "127.0.0.3"]})
+    epmd = {:fixed, Ports.free_port()}
+    b = TestNode.start!(name: "app@127.0.0.3", epmd: epmd)
+    a = unnamed!(epmd: epmd)
+    Mesh.start!(a, options(dns, address: "127.0.0.2"))
+    assert TestNode.await_nodes(a, [b], 5_000)
+    TestNode.forward_nodes(a)
+
+    true =
+      TestNode.call(a, Process, :exit, [TestNode.call(a, Process, :whereis, [DNSMesh]), :kill])
+
+    Mesh.await_rounds(a, 2)
+    assert {node_of(a), TestNode.nodes(a)} == {:"app@127.0.0.2", [b.name]}
+    refute_received {:from_node, _, {:nodedown, _, _}}
+    assert %{node: "app@127.0.0.2"} = TestNode.call(a, DNSMesh, :status, [])
+  end
+
+  test "an IPv6 address on a VM booted for IPv4 is refused before the start, with what to boot it with" do
+    a = unnamed!()
+    TestNode.start_child(a, {DNSMesh, options(dns!(), address: "::1")})
+    assert {:warning, line} = TestNode.await_log(a, ~r/cannot/, 2_000)
+    assert line =~ "IP version"
+    assert node_of(a) == :nonode@nohost
+  end
+
+  test "a name that lists only the other IP version is told, with what to boot the VM with" do
+    for {args, address, listed, remedy} <- [
+          {[], "127.0.0.2", %{{"app.internal", :aaaa} => ["fdaa::2"]},
+           ~s(ERL_AFLAGS="-proto_dist inet6_tcp")},
+          {~w(-proto_dist inet6_tcp), "::1", %{{"app.internal", :a} => ["127.0.0.2"]},
+           "without -proto_dist inet6_tcp"}
+        ] do
+      a = unnamed!(args: args)
+      TestNode.start_child(a, {DNSMesh, options(dns!(listed), address: address, interval: 200)})
+      assert {:warning, line} = TestNode.await_log(a, ~r/lists nobody/, 5_000)
+      assert line =~ remedy
+    end
+  end
+
+  test "an :address that is not this machine's names itself, and the application runs on" do
+    for {address, why} <- [
+          {"192.0.2.77", "192.0.2.77 is on no interface"},
+          {{:interface, "nope0"}, "no interface called nope0"},
+          {{:subnet, "198.51.100.0/24"}, "198.51.100.0/24"},
+          {{:env, "NO_SUCH_VARIABLE"}, "NO_SUCH_VARIABLE holds no IP address"}
+        ] do
+      a = unnamed!()
+      TestNode.start_child(a, {DNSMesh, options(dns!(), address: address, name_timeout: 50)})
+      assert {:warning, line} = TestNode.await_log(a, ~r/cannot tell its own address/, 2_000)
+      assert line =~ why
+      assert %{state: :running} = TestNode.call(a, DNSMesh, :status, [])
+    end
+  end
+
+  test "without a query nothing happens: no process, no distribution, no line" do
+    a = unnamed!(env: [{"DNS_CLUSTER_QUERY", nil}])
+    assert TestNode.call(a, DNSMesh, :start_link, [[]]) == :ignore
+    assert {node_of(a), TestNode.logs(a)} == {:nonode@nohost, []}
+  end
+end
