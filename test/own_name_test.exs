@@ -73,6 +73,20 @@ defmodule DNSMesh.OwnNameTest do
              TestNode.call(a, DNSMesh, :address, [])
 
     assert {:ok, "app@127.0.0.2"} = TestNode.call(a, DNSMesh, :node_name, [])
+
+    assert %{node: "app@127.0.0.2", naming: naming} = TestNode.call(a, DNSMesh, :status, [])
+    assert naming == "named by DNSMesh: by the option :address; IPv4 distribution"
+  end
+
+  test "while there is no name, the status says what it waits for" do
+    a = unnamed!()
+    opts = options(dns!(), address: {:interface, "nope0"}, name_timeout: 0)
+    TestNode.start_child(a, {DNSMesh, opts})
+    {:warning, _} = TestNode.await_log(a, ~r/cannot tell its own address/, 2_000)
+    text = to_string(TestNode.call(a, DNSMesh, :status, []))
+
+    assert text =~
+             "node      nonode@nohost (about to take a name; no interface called nope0 has a usable address"
   end
 
   test "expiry of :name_timeout warns and goes on; the name is taken when there is an answer" do

@@ -179,6 +179,12 @@ defmodule DNSMesh.Words do
   defp type(type), do: type |> Atom.to_string() |> String.upcase()
 
   defp server(nil), do: ""
+
+  # What the resolver asks by default, as glibc does; whoever has a name server there knows.
+  defp server("127.0.0.1:53"),
+    do:
+      ", says 127.0.0.1:53 (which is also asked where /etc/resolv.conf names no server or cannot be read)"
+
   defp server(server), do: ", says #{server}"
 
   defp lasting(%{lasted: lasted}) when lasted < 1_000, do: ""

@@ -66,6 +66,12 @@ defmodule DNSMesh.WordsTest do
     end
   end
 
+  test "a failure of the default name server hints at resolv.conf" do
+    lookup = %{query: "app.internal", type: :a, reason: :timeout, server: "127.0.0.1:53"}
+    assert {:warning, text} = raised(:lookup_failed, lookup)
+    assert text =~ "where /etc/resolv.conf names no server or cannot be read"
+  end
+
   test "in a release the advice is for a release" do
     assert Words.naming_advice(true) =~ "    mix dns_mesh.gen.env\n"
     assert Words.naming_advice(false) =~ "elixir --name"
