@@ -131,7 +131,8 @@ dns_mesh_derive() {
   if dns_mesh_name=$("$dns_mesh_helper" "$@" 2>&1) && dns_mesh_check; then return 0; fi
   # In one line, and by the name that such a setting has here.
   dns_mesh_why=$(printf '%s\n' "${dns_mesh_name:-$dns_mesh_helper says nothing}" |
-    sed -e '/^Try: /d' -e 's/^dns_mesh: //' -e 's/--address/DNS_MESH_ADDRESS/g' | tr '\n' ' ')
+    sed -e '/^Try: /d' -e 's/^dns_mesh: //' -e 's/--address/DNS_MESH_ADDRESS/g' |
+    sed -e ':join' -e '$!N' -e 's/\n/; /' -e 't join')
   dns_mesh_why=${dns_mesh_why% }
   dns_mesh_name=
   return 1
