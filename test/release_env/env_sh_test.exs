@@ -147,7 +147,7 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
                    ran
 
           assert ran.said ==
-                   "dns_mesh: no node name yet (no servers try DNS_MESH_ADDRESS): " <>
+                   "dns_mesh: no node name yet (no servers; try DNS_MESH_ADDRESS): " <>
                      "starting without distribution, DNSMesh takes a name once it can\n"
 
           # The name of the start before is void.
