@@ -6,7 +6,8 @@ defmodule DNSMesh.OwnName do
   alias DNSMesh.{Config, Distribution, Lookups, Naming, NodeName, Problems, Resolver}
   alias DNSMesh.Distribution.Start
 
-  # Environment variables in which a platform tells a process its own address, in the order of trust; each is believed only if it is on an interface.
+  # Environment variables in which a platform tells a process its own address, in the order of trust; each is believed
+  # only if it is on an interface.
   @hints ~w(POD_IP MY_POD_IP FLY_PRIVATE_IP RENDER_INTERNAL_IP)
 
   @enforce_keys [:naming, :config]

@@ -28,8 +28,7 @@ defmodule DNSMesh.Distribution.Start do
          :ok <- epmd(name, ip),
          :ok <- port_free(ip),
          {:ok, node} <- NodeName.to_atom(name),
-         :ok <- listen_on(ip),
-         :ok <- net_kernel(node) do
+         :ok <- net_kernel(node, ip) do
       if cookie, do: Node.set_cookie(NodeName.trusted(cookie))
       leave_note(name, System.get_env("DNS_MESH_NAME_FILE", ""))
       {:ok, port(name)}
@@ -50,7 +49,8 @@ defmodule DNSMesh.Distribution.Start do
   defp epmd(name, ip) do
     start? = :init.get_argument(:start_epmd) != {:ok, [[~c"false"]]}
 
-    if Distribution.current().epmd? do
+    # Alive: another instance was faster, and the name that epmd knows is ours.
+    if Distribution.current().epmd? and not Node.alive?() do
       {basename, _host} = NodeName.split(name)
 
       with {:ok, names} <- Epmd.names(ip, start?),
@@ -72,7 +72,7 @@ defmodule DNSMesh.Distribution.Start do
         :ok
 
       ports ->
-        if Enum.any?(ports, &free?(&1, ip)),
+        if Node.alive?() or Enum.any?(ports, &free?(&1, ip)),
           do: :ok,
           else: {:error, {:port_taken, inspect(ports)}}
     end
@@ -100,18 +100,22 @@ defmodule DNSMesh.Distribution.Start do
     end
   end
 
-  # Only where peers reach it; what the operator has set stays.
-  defp listen_on(ip) do
-    if :application.get_env(:kernel, :inet_dist_use_interface) == :undefined,
-      do: :application.set_env(:kernel, :inet_dist_use_interface, ip),
-      else: :ok
-  end
+  # Listens only where peers reach it, but what the operator has set stays. A start that fails leaves the VM as it was:
+  # the next may be under another address.
+  defp net_kernel(node, ip) do
+    ours? = :application.get_env(:kernel, :inet_dist_use_interface) == :undefined
+    _ = if ours?, do: :application.set_env(:kernel, :inet_dist_use_interface, ip)
 
-  defp net_kernel(node) do
     case :net_kernel.start(node, %{name_domain: :longnames}) do
-      {:ok, _pid} -> :ok
-      {:error, {:already_started, _pid}} -> :ok
-      {:error, reason} -> {:error, {:start_failed, inspect(reason)}}
+      {:ok, _pid} ->
+        :ok
+
+      {:error, {:already_started, _pid}} ->
+        :ok
+
+      {:error, reason} ->
+        _ = if ours?, do: :application.unset_env(:kernel, :inet_dist_use_interface)
+        {:error, {:start_failed, inspect(reason)}}
     end
   end
 
