@@ -70,6 +70,9 @@ fn lookup<'a>(
         return atoms::ok();
     };
     runtime.spawn(async move {
+        // The kernel likes to run a woken thread on the core of who woke it, at once. A moment for the scheduler to
+        // come back from this call first.
+        std::thread::yield_now();
         let lookup = async {
             #[cfg(feature = "faults")]
             faults::panic_in_task(&name);
