@@ -53,6 +53,15 @@ defmodule DNSMesh.OwnNameTest do
              "DNSMesh: this node is app@127.0.0.2 now (its address on lo is in the DNS answer, distribution port "
   end
 
+  test "distribution listens on the own address only" do
+    port = Ports.free_port()
+    a = unnamed!(epmd: {:fixed, port})
+    TestNode.start_child(a, {DNSMesh, options(dns!())})
+    assert node_of(a) == :"app@127.0.0.2"
+    assert {:ok, _} = :gen_tcp.connect({127, 0, 0, 2}, port, [], 1_000)
+    assert {:error, :econnrefused} = :gen_tcp.connect({127, 0, 0, 3}, port, [], 1_000)
+  end
+
   test "two VMs booted without a name take theirs and find each other; nothing is told of themselves" do
     dns = dns!(%{{"app.internal", :a} => ["127.0.0.2", "127.0.0.3"]})
     epmd = {:fixed, Ports.free_port()}
@@ -192,6 +201,14 @@ defmodule DNSMesh.OwnNameTest do
       assert {:error, :econnrefused} = :gen_tcp.connect({127, 0, 0, 3}, port, [], 1_000)
       # So that epmd, which serves it, may end.
       TestNode.stop(a)
+    end
+
+    test "that is absent, and may not be started, is told" do
+      a = unnamed!(epmd: {:port, Ports.free_port()})
+      TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 100)})
+      assert {:warning, line} = TestNode.await_log(a, ~r/cannot take the name/, 5_000)
+      assert line =~ "-start_epmd false forbids to start one"
+      assert node_of(a) == :nonode@nohost
     end
 
     test "that is silent is told after a second, and does not hold up the start for longer" do
