@@ -10,18 +10,6 @@ defmodule DNSMesh.Build.ReleaseTest do
 
   @fault_marker "dns_mesh: fault injection is compiled in"
 
-  @mix_exs """
-  defmodule Shop.MixProject do
-    use Mix.Project
-
-    def project do
-      [app: :shop, version: "1.0.0", deps: [{:dns_mesh, path: #{inspect(BuildFolder.checkout())}}]]
-    end
-
-    def application, do: [extra_applications: [:logger], mod: {Shop, []}]
-  end
-  """
-
   # Starts as a Phoenix app would, asks once, prints the answer and ends.
   @shop """
   defmodule Shop do
@@ -50,12 +38,10 @@ defmodule DNSMesh.Build.ReleaseTest do
 
   setup_all do
     folder = BuildFolder.new!()
-    write!(folder, "mix.exs", @mix_exs)
+    write!(folder, "mix.exs", BuildFolder.shop_mix_exs())
     write!(folder, "lib/shop.ex", @shop)
 
-    # This checkout's Cargo folder holds the dependencies already, built.
-    cargo = Mix.Project.build_path() |> Path.dirname() |> Path.join("cargo")
-    cargo = System.get_env("CARGO_TARGET_DIR", cargo)
+    cargo = BuildFolder.cargo_folder()
 
     # PATH and all else as the developer has it: Rust is the real one here.
     {output, status} =

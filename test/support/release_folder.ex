@@ -6,18 +6,6 @@ defmodule DNSMesh.Test.ReleaseFolder do
 
   alias DNSMesh.Test.{Await, BuildFolder, Epmd}
 
-  @mix_exs """
-  defmodule Shop.MixProject do
-    use Mix.Project
-
-    def project do
-      [app: :shop, version: "1.0.0", deps: [{:dns_mesh, path: #{inspect(BuildFolder.checkout())}}]]
-    end
-
-    def application, do: [extra_applications: [:logger], mod: {Shop, []}]
-  end
-  """
-
   @shop """
   defmodule Shop do
     use Application
@@ -37,7 +25,7 @@ defmodule DNSMesh.Test.ReleaseFolder do
   @spec new!() :: Path.t()
   def new! do
     folder = BuildFolder.new!()
-    BuildFolder.write!(folder, "mix.exs", @mix_exs)
+    BuildFolder.write!(folder, "mix.exs", BuildFolder.shop_mix_exs())
     BuildFolder.write!(folder, "lib/shop.ex", @shop)
     folder
   end
@@ -46,18 +34,12 @@ defmodule DNSMesh.Test.ReleaseFolder do
   @spec shell!(Path.t(), String.t()) :: String.t()
   def shell!(folder, line) do
     case BuildFolder.run(folder, "sh", ["-c", line], [
-           {"CARGO_TARGET_DIR", cargo()},
+           {"CARGO_TARGET_DIR", BuildFolder.cargo_folder()},
            {"MIX_ENV", nil}
          ]) do
       {output, 0} -> output
       {output, status} -> raise "#{line} ended with #{status}: #{output}"
     end
-  end
-
-  # This checkout's Cargo folder holds the dependencies already, built.
-  defp cargo do
-    beside = Mix.Project.build_path() |> Path.dirname() |> Path.join("cargo")
-    System.get_env("CARGO_TARGET_DIR", beside)
   end
 
   @doc "The release that was built last, put where the next build does not touch it."

@@ -44,4 +44,27 @@ defmodule DNSMesh.Test.BuildFolder do
     environment = Map.merge(@clean_environment, Map.new(environment))
     System.cmd(program, arguments, cd: folder, env: environment, stderr_to_stdout: true)
   end
+
+  @doc "The mix.exs of a user's app, `Shop`, with this checkout as its path dependency."
+  @spec shop_mix_exs() :: String.t()
+  def shop_mix_exs do
+    """
+    defmodule Shop.MixProject do
+      use Mix.Project
+
+      def project do
+        [app: :shop, version: "1.0.0", deps: [{:dns_mesh, path: #{inspect(checkout())}}]]
+      end
+
+      def application, do: [extra_applications: [:logger], mod: {Shop, []}]
+    end
+    """
+  end
+
+  @doc "This checkout's Cargo folder, which holds the dependencies already, built."
+  @spec cargo_folder() :: String.t()
+  def cargo_folder do
+    beside = Mix.Project.build_path() |> Path.dirname() |> Path.join("cargo")
+    System.get_env("CARGO_TARGET_DIR", beside)
+  end
 end
