@@ -194,7 +194,8 @@ defmodule DNSMesh.Error do
   end
 
   def message(:no_address),
-    do: "no interface that is up has an address of the IP version this node's distribution speaks"
+    do:
+      "no interface that is up has an address of the IP version this node's distribution speaks: bring one up, and it is taken"
 
   def message({:interfaces, text}),
     do: "the operating system does not tell the interfaces (#{text})"
