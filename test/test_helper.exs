@@ -1,4 +1,4 @@
-# Some tests need a network of their own (a network namespace) or a program that only Debian's root has. Where these
+# Some tests need a network or files of their own (a namespace) or a program that only Debian's root has. Where these
 # are not to be had, the tests stay out, and one line says so.
 available? = fn command, arguments ->
   System.find_executable(command) != nil and
@@ -6,7 +6,9 @@ available? = fn command, arguments ->
 end
 
 needs = [
-  netns: {"a network namespace (root on Linux)", available?.("unshare", ["-n", "true"])},
+  netns:
+    {"network and mount namespaces (root on Linux, and not in a chroot)",
+     available?.("unshare", ["-n", "-m", "true"])},
   dnsmasq: {"dnsmasq", System.find_executable("dnsmasq") != nil}
 ]
 
