@@ -31,7 +31,10 @@ defmodule DNSMesh.Epmd do
     case ask() do
       {:error, :epmd_absent} ->
         if System.monotonic_time(:millisecond) < deadline do
-          receive(do: (:never -> :ok), after: (20 -> ask_new(deadline)))
+          receive do
+          after
+            20 -> ask_new(deadline)
+          end
         else
           {:error, {:epmd_failed, "it was started, and does not listen"}}
         end

@@ -5,7 +5,7 @@ defmodule DNSMesh.Lookups do
   # Three kinds of outcome, never mixed: records; a conclusive "nobody" (no such name, or no records of the type); and
   # a failure, which says nothing about names at all.
 
-  alias DNSMesh.{Answer, Problems, Query}
+  alias DNSMesh.{Answer, Problems, Query, Resolver}
 
   @nobody [:nxdomain, :no_records]
 
@@ -16,12 +16,7 @@ defmodule DNSMesh.Lookups do
   @type entry :: %{
           key: key(),
           answer: {Answer.t(), at :: integer()} | nil,
-          failure: {failure(), at :: integer()} | nil
-        }
-  @type failure :: %{
-          required(:reason) => DNSMesh.Error.reason(),
-          required(:server) => String.t() | nil,
-          optional(atom()) => term()
+          failure: {Resolver.failure(), at :: integer()} | nil
         }
   @type t :: %__MODULE__{entries: [entry()], interval: pos_integer()}
 
@@ -61,11 +56,11 @@ defmodule DNSMesh.Lookups do
   defp last_listed(%{answer: {answer, _at}}), do: Answer.listed(answer)
 
   @doc "Whether a failure is the conclusive statement that there is nobody."
-  @spec nobody?(failure()) :: boolean()
+  @spec nobody?(Resolver.failure()) :: boolean()
   def nobody?(%{reason: reason}), do: reason in @nobody
 
   @doc "Notes what came of one lookup, and tells what is to be said about it."
-  @spec done(t(), key(), {:ok, Answer.t()} | {:error, failure()}, integer()) ::
+  @spec done(t(), key(), Resolver.result(), integer()) ::
           {t(), [Problems.effect()]}
   def done(lookups, key, result, now) do
     entries = Enum.map(lookups.entries, &if(&1.key == key, do: update(&1, result, now), else: &1))

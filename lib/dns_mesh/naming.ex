@@ -78,10 +78,9 @@ defmodule DNSMesh.Naming do
   @doc "The name is taken: what was wrong before is over."
   @spec named(t(), NodeName.t(), integer()) :: {t(), [Problems.effect()]}
   def named(naming, name, now) do
-    {naming, effects} = {%{naming | state: :named, name: name, retry_at: nil}, []}
     details = %{node: name}
 
-    {naming, effects}
+    {%{naming | state: :named, name: name, retry_at: nil}, []}
     |> problem(false, :no_own_address, nil, details, now)
     |> problem(false, :name_not_taken, nil, details, now)
   end

@@ -107,7 +107,7 @@ defmodule DNSMesh.OwnName do
   @spec name(t(), Lookups.t()) :: {:ok, NodeName.t()} | {:error, DNSMesh.Error.reason()}
   def name(own, lookups) do
     with %{alive?: false} <- Distribution.current(),
-         {:ok, basename} <- basename_of(%{basename: basename(own.config)}),
+         {:ok, basename} <- known(basename(own.config)),
          {:ok, address} <- address(own, lookups) do
       NodeName.derive(basename, address.ip)
     else
@@ -125,7 +125,7 @@ defmodule DNSMesh.OwnName do
   end
 
   defp climb(own, now) do
-    with {:ok, basename} <- basename_of(own.naming),
+    with {:ok, basename} <- known(own.naming.basename),
          {:ok, address} <- ladder(own.config, own.heard),
          {:ok, name} <- NodeName.derive(basename, address.ip) do
       {_pid, monitor} = Start.run(name, address.ip, own.config.cookie)
@@ -147,8 +147,8 @@ defmodule DNSMesh.OwnName do
     end
   end
 
-  defp basename_of(%{basename: nil}), do: {:error, :no_basename}
-  defp basename_of(%{basename: basename}), do: {:ok, basename}
+  defp known(nil), do: {:error, :no_basename}
+  defp known(basename), do: {:ok, basename}
 
   defp option({:env, variable}) do
     with text when text != nil <- System.get_env(variable),
