@@ -26,7 +26,7 @@ defmodule DNSMesh.Build.PackageTest do
       BuildFolder.run(
         package,
         "cargo",
-        ~w(metadata --locked --offline --quiet --format-version 1),
+        ~w(metadata --locked --quiet --format-version 1),
         []
       )
 
