@@ -10,10 +10,17 @@ defmodule DNSMesh.Answer do
     * `:server` - the name server, `"10.0.0.2:53"`; `"hosts"` for `/etc/hosts`, `"literal"` for an IP literal,
       `"module"` for a `:resolver` module.
     * `:truncated?` - `true` when there were more than 4 096 records and the rest was dropped.
+    * `:hosts` - where peers are named by host: for each address `{:ok, host}`, a PTR name (or the first name in
+      `/etc/hosts`) that leads back to that address, in lower case without the trailing dot; or `{:error, reason}`, the
+      reason a lookup's, or `:unconfirmed` when none of its names leads back. Of several names, the first by alphabet.
+      Else `%{}`.
+    * `:registered` - where the basename is unknown (`*@host`): for each address `{:ok, basenames}`, what its epmd has
+      registered, in order, at most 1 024; or `{:error, why}`, one of `:silent` (nothing in time), `:refused` (nobody
+      listens), `:garbled` (not an epmd) and `{:unreachable, text}`, the operating system's words. Else `%{}`.
   """
 
   @enforce_keys [:records, :ttl, :name, :server]
-  defstruct [:records, :ttl, :name, :server, truncated?: false]
+  defstruct [:records, :ttl, :name, :server, truncated?: false, hosts: %{}, registered: %{}]
 
   @type srv :: %{
           target: String.t(),
@@ -22,12 +29,18 @@ defmodule DNSMesh.Answer do
           weight: 0..65_535,
           addresses: [:inet.ip_address()]
         }
+  @type epmd_fault :: :silent | :refused | :garbled | {:unreachable, String.t()}
   @type t :: %__MODULE__{
           records: [:inet.ip_address()] | [srv()],
           ttl: non_neg_integer(),
           name: String.t(),
           server: String.t(),
-          truncated?: boolean()
+          truncated?: boolean(),
+          hosts: %{
+            :inet.ip_address() =>
+              {:ok, String.t()} | {:error, DNSMesh.Error.reason() | :unconfirmed}
+          },
+          registered: %{:inet.ip_address() => {:ok, [String.t()]} | {:error, epmd_fault()}}
         }
 
   @doc "Every address in the answer, those of SRV targets included, each once, in the order given."

@@ -15,6 +15,15 @@ defmodule DNSMesh.Epmd do
           | :epmd_missing
           | {:epmd_failed, String.t()}
 
+  @doc "The port of every epmd: the VM's, and those of its peers. The VM reads the same variable."
+  @spec port() :: 1..65_535
+  def port do
+    case Integer.parse(System.get_env("ERL_EPMD_PORT", "")) do
+      {port, ""} when port in 1..65_535 -> port
+      _unset -> @default_port
+    end
+  end
+
   @doc """
   The basenames it knows. Where none answers, one is started that listens on `ip` and loopback only, if `start?`.
   """
@@ -105,12 +114,5 @@ defmodule DNSMesh.Epmd do
     erts = "erts-#{:erlang.system_info(:version)}"
     beside = Path.join([root, erts, "bin", "epmd"])
     if File.regular?(beside), do: beside, else: System.find_executable("epmd")
-  end
-
-  defp port do
-    case Integer.parse(System.get_env("ERL_EPMD_PORT", "")) do
-      {port, ""} -> port
-      _unset -> @default_port
-    end
   end
 end

@@ -13,7 +13,9 @@ defmodule DNSMesh.Native do
   @type settings :: %{
           nameservers: [{:inet.ip_address(), :inet.port_number()}],
           resolv_conf: String.t(),
-          hosts: String.t()
+          hosts: String.t(),
+          # Of the hosts that are found.
+          epmd_port: 1..65_535
         }
 
   @doc false
@@ -31,16 +33,20 @@ defmodule DNSMesh.Native do
   @spec resolver_open(settings()) :: {:ok, handle()}
   def resolver_open(_settings), do: :erlang.nif_error(:nif_not_loaded)
 
+  # What is asked about each address found: its host name, the names its epmd has registered.
+  @type follow :: [:hosts | :registered]
+
   # Returns at once; later the caller gets exactly one `{ref, {:ok, answer} | {:error, failure}}`.
   @spec lookup(
           handle(),
           reference(),
           :a | :aaaa | :srv,
           [:inet | :inet6],
+          follow(),
           String.t(),
           pos_integer()
         ) :: :ok
-  def lookup(_handle, _ref, _type, _families, _name, _timeout),
+  def lookup(_handle, _ref, _type, _families, _follow, _name, _timeout),
     do: :erlang.nif_error(:nif_not_loaded)
 
   @spec check_name(String.t()) :: :ok | {:error, {:bad_name, atom()}}

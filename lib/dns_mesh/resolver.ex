@@ -2,7 +2,7 @@ defmodule DNSMesh.Resolver do
   @moduledoc false
   # Asking the native resolver: what goes in, and what its one message means. The Rust side keeps the deadline.
 
-  alias DNSMesh.{Answer, IP, Native}
+  alias DNSMesh.{Answer, Epmd, IP, Native}
 
   @type type :: :a | :aaaa | :srv
   @type failure :: %{
@@ -36,18 +36,26 @@ defmodule DNSMesh.Resolver do
   @spec open([{IP.t(), :inet.port_number()}], files()) :: Native.handle()
   def open(nameservers, files \\ %{resolv_conf: "/etc/resolv.conf", hosts: "/etc/hosts"}) do
     {:ok, handle} =
-      Native.resolver_open(
-        Map.put(Map.take(files, [:resolv_conf, :hosts]), :nameservers, nameservers)
-      )
+      Native.resolver_open(%{
+        nameservers: nameservers,
+        resolv_conf: files.resolv_conf,
+        hosts: files.hosts,
+        epmd_port: Epmd.port()
+      })
 
     handle
   end
 
-  @doc "Asks, and returns at once. The caller gets exactly one `{ref, reply}`, which `result/1` reads."
-  @spec ask(Native.handle(), type(), [:inet | :inet6], String.t(), pos_integer()) :: reference()
-  def ask(handle, type, families, host, timeout) do
+  @doc """
+  Asks, and returns at once. The caller gets exactly one `{ref, reply}`, which `result/1` reads. `follow` is what else
+  is asked, within the same `timeout`, about each address found.
+  """
+  @spec ask(Native.handle(), type(), [family], String.t(), pos_integer(), Native.follow()) ::
+          reference()
+        when family: :inet | :inet6
+  def ask(handle, type, families, host, timeout, follow \\ []) do
     ref = make_ref()
-    :ok = Native.lookup(handle, ref, type, families, host, timeout)
+    :ok = Native.lookup(handle, ref, type, families, follow, host, timeout)
     ref
   end
 

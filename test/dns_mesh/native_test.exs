@@ -20,13 +20,13 @@ defmodule DNSMesh.NativeTest do
 
   defp refute_second(ref), do: refute_receive({^ref, _}, 100)
 
-  describe "lookup/6" do
+  describe "lookup/7" do
     test "returns :ok at once and replies once, as a Task does" do
       dns = dns()
       resolver = open([dns])
       ref = make_ref()
 
-      assert Native.lookup(resolver, ref, :a, [], "app.internal", 2_000) == :ok
+      assert Native.lookup(resolver, ref, :a, [], [], "app.internal", 2_000) == :ok
       assert_receive {^ref, {:ok, %{records: [{10, 0, 0, 1}]}}}, 5_000
       refute_second(ref)
     end
@@ -110,18 +110,20 @@ defmodule DNSMesh.NativeTest do
       ref = make_ref()
 
       for args <- [
-            [:not_a_resolver, ref, :a, [], "app.internal", 2_000],
-            [make_ref(), ref, :a, [], "app.internal", 2_000],
-            [resolver, :not_a_ref, :a, [], "app.internal", 2_000],
-            [resolver, ref, :mx, [], "app.internal", 2_000],
-            [resolver, ref, "a", [], "app.internal", 2_000],
-            [resolver, ref, :srv, [:inet5], "app.internal", 2_000],
-            [resolver, ref, :srv, :inet, "app.internal", 2_000],
-            [resolver, ref, :a, [], ~c"app.internal", 2_000],
-            [resolver, ref, :a, [], :app, 2_000],
-            [resolver, ref, :a, [], "app.internal", -1],
-            [resolver, ref, :a, [], "app.internal", 2_000.0],
-            [resolver, ref, :a, [], "app.internal", :infinity]
+            [:not_a_resolver, ref, :a, [], [], "app.internal", 2_000],
+            [make_ref(), ref, :a, [], [], "app.internal", 2_000],
+            [resolver, :not_a_ref, :a, [], [], "app.internal", 2_000],
+            [resolver, ref, :mx, [], [], "app.internal", 2_000],
+            [resolver, ref, "a", [], [], "app.internal", 2_000],
+            [resolver, ref, :srv, [:inet5], [], "app.internal", 2_000],
+            [resolver, ref, :srv, :inet, [], "app.internal", 2_000],
+            [resolver, ref, :a, [], [:ports], "app.internal", 2_000],
+            [resolver, ref, :a, [], :hosts, "app.internal", 2_000],
+            [resolver, ref, :a, [], [], ~c"app.internal", 2_000],
+            [resolver, ref, :a, [], [], :app, 2_000],
+            [resolver, ref, :a, [], [], "app.internal", -1],
+            [resolver, ref, :a, [], [], "app.internal", 2_000.0],
+            [resolver, ref, :a, [], [], "app.internal", :infinity]
           ] do
         assert_raise ArgumentError, fn -> apply(Native, :lookup, args) end
       end
@@ -326,7 +328,8 @@ defmodule DNSMesh.NativeTest do
       good = %{
         nameservers: [{{127, 0, 0, 1}, 53}],
         resolv_conf: "/nonexistent",
-        hosts: "/nonexistent"
+        hosts: "/nonexistent",
+        epmd_port: 4369
       }
 
       assert {:ok, _} = Native.resolver_open(good)
@@ -341,7 +344,11 @@ defmodule DNSMesh.NativeTest do
             %{good | nameservers: [{{127, 0, 0, 1}, 65_536}]},
             %{good | nameservers: [{"127.0.0.1", 53}]},
             %{good | resolv_conf: nil},
-            %{good | hosts: 1}
+            %{good | hosts: 1},
+            Map.delete(good, :epmd_port),
+            %{good | epmd_port: 0},
+            %{good | epmd_port: 65_536},
+            %{good | epmd_port: "4369"}
           ] do
         assert_raise ArgumentError, fn -> Native.resolver_open(bad) end
       end

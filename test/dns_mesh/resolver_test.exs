@@ -41,7 +41,9 @@ defmodule DNSMesh.ResolverTest do
                ttl: 9,
                name: "app.internal",
                server: ScriptedDNS.address(dns),
-               truncated: false
+               truncated: false,
+               hosts: %{},
+               registered: %{}
              }
     end
 

@@ -17,6 +17,7 @@ defmodule DNSMesh.Test.NativeLookup do
   Opens a resolver on these servers (`ScriptedDNS` processes, or `{ip, port}`); none means those of resolv.conf.
 
   `:resolv_conf` and `:hosts` are paths. Without them there is no such file, so that the machine's own do not matter.
+  `:epmd_port` is where the hosts that are found have their epmd, 4369.
   """
   @spec open([GenServer.server() | {:inet.ip_address(), :inet.port_number()}], keyword) ::
           Native.handle()
@@ -25,13 +26,14 @@ defmodule DNSMesh.Test.NativeLookup do
       Native.resolver_open(%{
         nameservers: Enum.map(servers, &nameserver/1),
         resolv_conf: Keyword.get(opts, :resolv_conf, "/nonexistent/resolv.conf"),
-        hosts: Keyword.get(opts, :hosts, "/nonexistent/hosts")
+        hosts: Keyword.get(opts, :hosts, "/nonexistent/hosts"),
+        epmd_port: Keyword.get(opts, :epmd_port, 4369)
       })
 
     resolver
   end
 
-  @doc "Asks, and waits for the reply. Opts: `:type` (`:a`), `:families` (both), `:timeout` (2_000 ms)."
+  @doc "Asks, and waits for the reply. Opts: `:type` (`:a`), `:families` (both), `:follow` (none), `:timeout` (2_000 ms)."
   @spec ask(Native.handle(), String.t(), keyword) :: {:ok, map} | {:error, map}
   def ask(resolver, name, opts \\ []) do
     resolver |> start(name, opts) |> await(Keyword.get(opts, :timeout, @timeout) + @grace)
@@ -55,10 +57,9 @@ defmodule DNSMesh.Test.NativeLookup do
     ref = make_ref()
     type = Keyword.get(opts, :type, :a)
     families = Keyword.get(opts, :families, [:inet, :inet6])
-
-    :ok =
-      Native.lookup(resolver, ref, type, families, name, Keyword.get(opts, :timeout, @timeout))
-
+    follow = Keyword.get(opts, :follow, [])
+    timeout = Keyword.get(opts, :timeout, @timeout)
+    :ok = Native.lookup(resolver, ref, type, families, follow, name, timeout)
     ref
   end
 

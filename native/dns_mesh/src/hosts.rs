@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::answer::Family;
+use crate::name::is_host_name;
 
 #[derive(Debug, Default)]
 pub struct Hosts {
     by_name: HashMap<String, Vec<IpAddr>>,
+    /// The first name of an address's first line, which is its proper one (hosts(5)).
+    by_ip: HashMap<IpAddr, String>,
 }
 
 impl Hosts {
@@ -18,6 +21,12 @@ impl Hosts {
             let Some(Ok(ip)) = words.next().map(str::parse) else {
                 continue;
             };
+            let mut words = words.peekable();
+            if let Some(name) = words.peek().map(|name| key(name))
+                && is_host_name(&name)
+            {
+                hosts.by_ip.entry(ip).or_insert(name);
+            }
             for name in words {
                 hosts.by_name.entry(key(name)).or_default().push(ip);
             }
@@ -39,6 +48,13 @@ impl Hosts {
         let mut found = self.by_name.get(&key(name))?.clone();
         found.retain(|&ip| family.holds(ip));
         (!found.iter().all(|&ip| own(ip))).then_some(found)
+    }
+
+    /// The name of an address, which leads back to it by [`Self::find`]. Not for an `own` one: a
+    /// container's file names it by whatever the container was started with.
+    pub fn name_of(&self, ip: IpAddr, own: impl Fn(IpAddr) -> bool) -> Option<String> {
+        let name = self.by_ip.get(&ip)?;
+        (!own(ip)).then(|| name.clone())
     }
 }
 
@@ -83,6 +99,32 @@ mod tests {
             ("unknown", Family::Inet, None),
         ] {
             assert_eq!(find(name, family), expected, "{name} {family:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_called_by_its_first_name() {
+        let own = |ip: IpAddr| ip.is_loopback() || ip == IpAddr::from([172, 18, 0, 2]);
+        let hosts = Hosts::parse(
+            b"10.0.0.5 App.Internal. app\n10.0.0.5 other\n10.0.0.6 a/b\n10.0.0.6 10.0.0.9\n10.0.0.6 c\n\
+              127.0.0.1 localhost\n172.18.0.2 self\nfdaa::5 six\n10.0.0.7\n",
+        );
+        for (ip, expected) in [
+            ("10.0.0.5", Some("app.internal")),
+            ("10.0.0.6", Some("c")),
+            ("10.0.0.7", None),
+            ("10.0.0.8", None),
+            ("127.0.0.1", None),
+            ("172.18.0.2", None),
+            ("fdaa::5", Some("six")),
+        ] {
+            let ip = ip.parse().unwrap();
+            let name = hosts.name_of(ip, own);
+            assert_eq!(name.as_deref(), expected, "{ip}");
+            if let Some(name) = name {
+                let back = hosts.find(&name, Family::of(ip), own);
+                assert!(back.unwrap().contains(&ip));
+            }
         }
     }
 

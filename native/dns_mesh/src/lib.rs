@@ -16,6 +16,9 @@
 //! | `wire` | the sockets: connected, zone ids kept |
 //! | [`reply`] | which records of a message answer our question |
 //! | `srv` | SRV targets to addresses |
+//! | [`reverse`] | addresses to host names that lead back to them |
+//! | [`epmd`] | addresses to the names that epmd has registered there |
+//! | `turns` | how many hosts at once, and for how long |
 //! | [`answer`], [`error`] | what comes out |
 //!
 //! Beside it, who this machine is:
@@ -31,6 +34,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod epmd;
 pub mod error;
 pub mod followed_file;
 pub mod hosts;
@@ -43,13 +47,16 @@ mod permits;
 pub mod reply;
 pub mod resolv_conf;
 pub mod resolver;
+pub mod reverse;
 pub mod search;
 pub mod server_race;
 mod srv;
+mod turns;
 mod wire;
 
 pub use address::{Flags, Interface, interfaces};
-pub use answer::{Answer, Family, Kind, Records, Service};
+pub use answer::{Answer, Family, Follow, Kind, Records, Service};
+pub use epmd::EpmdFault;
 pub use error::{BadName, Failure, Reason};
 pub use name::check_name;
 pub use network::Network;
@@ -58,3 +65,4 @@ pub use own_address::{
     AddressOption, Because, Candidate, NoAddress, OwnAddress, Request, own_address,
 };
 pub use resolver::{Resolver, Settings};
+pub use reverse::NoHost;

@@ -33,6 +33,11 @@ pub fn check_name(text: &[u8]) -> Result<(), BadName> {
     Host::parse(text).map(drop)
 }
 
+/// Whether a host may have this name: unlike [`check_name`], literals do not count.
+pub(crate) fn is_host_name(text: &str) -> bool {
+    matches!(Host::parse(text.as_bytes()), Ok(Host::Name(_)))
+}
+
 impl Host {
     pub fn parse(text: &[u8]) -> Result<Self, BadName> {
         if let Some(ip) = literal(text) {

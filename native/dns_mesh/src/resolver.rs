@@ -1,16 +1,21 @@
 //! The handle: one lookup from text to answer.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::future::join;
+use futures_util::stream::FuturesUnordered;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::Instant;
 
 use crate::address;
-use crate::answer::{Answer, Family, Kind, Records};
+use crate::answer::{Answer, Family, Follow, Kind, Records};
+use crate::epmd::{self, EpmdFault};
 use crate::error::{Failure, Reason};
 use crate::followed_file::FollowedFile;
 use crate::hosts::Hosts;
@@ -18,6 +23,7 @@ use crate::name::{Host, HostName, from_wire, to_wire};
 use crate::name_server::{NameServer, Options};
 use crate::reply::Reply;
 use crate::resolv_conf::ResolvConf;
+use crate::reverse::{self, NoHost};
 use crate::search::{self, Worst};
 use crate::server_race::race;
 use crate::srv;
@@ -33,6 +39,8 @@ pub struct Settings {
     pub hosts: PathBuf,
     /// The port of resolv.conf's servers, which that file cannot name.
     pub port: u16,
+    /// Where the hosts that are found have their epmd.
+    pub epmd_port: u16,
 }
 
 impl Default for Settings {
@@ -42,6 +50,7 @@ impl Default for Settings {
             resolv_conf: "/etc/resolv.conf".into(),
             hosts: "/etc/hosts".into(),
             port: 53,
+            epmd_port: epmd::DEFAULT_PORT,
         }
     }
 }
@@ -50,6 +59,7 @@ impl Default for Settings {
 pub struct Resolver {
     plan: FollowedFile<Plan>,
     hosts: FollowedFile<Hosts>,
+    epmd_port: u16,
 }
 
 /// Whom to ask and how, as resolv.conf has it.
@@ -73,22 +83,36 @@ impl Resolver {
             resolv_conf,
             hosts,
             port,
+            epmd_port,
         } = settings;
         let plan = move |bytes: &[u8]| Plan::new(bytes, port, &nameservers);
         Self {
             plan: FollowedFile::new(resolv_conf, plan),
             hosts: FollowedFile::new(hosts, Hosts::parse),
+            epmd_port,
         }
     }
 
-    /// Looks `name` up. Must run on a tokio runtime; ends by `timeout`, whatever happens.
+    /// Looks `name` up, then asks about the addresses found what `follow` says. Must run on a tokio
+    /// runtime; ends by `timeout`, whatever happens. Addresses that nothing has been learnt about by
+    /// then are in the answer, with that as the outcome.
     pub async fn lookup(
         &self,
         name: &[u8],
         kind: &Kind,
+        follow: Follow,
         timeout: Duration,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + timeout.min(MAX_TIMEOUT);
+        let mut answer = self.find(name, kind, deadline).await?;
+        let ips = answer.addresses();
+        let hosts = each(&ips, follow.hosts, |ip| self.host(ip, deadline));
+        let registered = each(&ips, follow.registered, |ip| self.registered(ip, deadline));
+        (answer.hosts, answer.registered) = join(hosts, registered).await;
+        Ok(answer)
+    }
+
+    async fn find(&self, name: &[u8], kind: &Kind, deadline: Instant) -> Result<Answer, Failure> {
         let host = Host::parse(name).map_err(|why| Failure {
             reason: Reason::BadName(why),
             name: String::from_utf8_lossy(name).into_owned(),
@@ -164,6 +188,35 @@ impl Resolver {
             .ask(target, text, family.record_type(), deadline)
             .await?;
         Ok(hit.into_addresses())
+    }
+
+    /// By the hosts file before DNS, as everything else.
+    async fn host(&self, ip: IpAddr, deadline: Instant) -> Result<String, NoHost> {
+        if let Some(name) = self.hosts.current().name_of(ip, address::is_own) {
+            return Ok(name);
+        }
+        let name = reverse::reverse_name(ip);
+        let wire = to_wire(&name).map_err(|why| NoHost::Lookup(Reason::BadName(why)))?;
+        let plan = self.plan.current();
+        let hit = plan.ask(wire, name, RecordType::PTR, deadline).await?;
+        reverse::confirmed(ip, &hit.reply.records, |name| {
+            self.target(name, Family::of(ip), deadline)
+        })
+        .await
+    }
+
+    fn registered(
+        &self,
+        ip: IpAddr,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Vec<String>, EpmdFault>> + use<> {
+        let epmd = SocketAddr::new(ip, self.epmd_port);
+        let ticket = epmd::TURNS.ticket();
+        async move {
+            let turn = ticket.turn(deadline).await.ok_or(EpmdFault::Silent)?;
+            let names = epmd::names(epmd, turn.until).await?;
+            Ok(names.into_iter().map(|one| one.name).collect())
+        }
     }
 }
 
@@ -254,8 +307,27 @@ impl Hit {
             name: self.name,
             server: self.server.unwrap_or_default(),
             truncated: self.reply.truncated,
+            hosts: BTreeMap::new(),
+            registered: BTreeMap::new(),
         }
     }
+}
+
+/// What `ask` finds out about each address, all at once.
+async fn each<T, F>(
+    ips: &BTreeSet<IpAddr>,
+    wanted: bool,
+    ask: impl Fn(IpAddr) -> F,
+) -> BTreeMap<IpAddr, T>
+where
+    F: Future<Output = T>,
+{
+    let ips = ips.iter().filter(|_| wanted);
+    let asked = ips.map(|&ip| {
+        let outcome = ask(ip);
+        async move { (ip, outcome.await) }
+    });
+    asked.collect::<FuturesUnordered<_>>().collect().await
 }
 
 fn literal(ip: IpAddr, kind: &Kind) -> Result<Answer, Failure> {
@@ -274,6 +346,8 @@ fn known(ips: Vec<IpAddr>, name: String, source: &str) -> Answer {
         name,
         server: source.into(),
         truncated: false,
+        hosts: BTreeMap::new(),
+        registered: BTreeMap::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! SRV records to services with addresses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::IpAddr;
 
@@ -97,6 +97,8 @@ where
         name,
         server: server.unwrap_or_default(),
         truncated: found.truncated,
+        hosts: BTreeMap::new(),
+        registered: BTreeMap::new(),
     })
 }
 

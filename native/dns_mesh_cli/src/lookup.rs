@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use dns_mesh::{Family, Kind, Records, Resolver, Settings, ip_text};
+use dns_mesh::{Family, Follow, Kind, Records, Resolver, Settings, ip_text};
 
 use crate::args::{Lookup, RecordType};
 use crate::failure::{Failure, resolv_conf_trouble};
@@ -16,7 +16,7 @@ pub(crate) async fn lookup(wish: &Lookup, family: Option<Family>) -> Result<Stri
     });
     let kind = kind(wish, family);
     match resolver
-        .lookup(wish.name.as_bytes(), &kind, wish.timeout)
+        .lookup(wish.name.as_bytes(), &kind, Follow::default(), wish.timeout)
         .await
     {
         Ok(answer) => Ok(lines(&answer.records)),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use dns_mesh::network::Reach;
 use dns_mesh::{
-    Answer, Because, Family, Kind, NoAddress, OwnAddress, Records, Request, Resolver, Settings,
-    own_address,
+    Answer, Because, Family, Follow, Kind, NoAddress, OwnAddress, Records, Request, Resolver,
+    Settings, own_address,
 };
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -164,7 +164,11 @@ async fn round(
     for (at, name) in names.iter_mut().enumerate() {
         name.is_settled = false;
         let (host, kind) = (name.host, name.kind.clone());
-        lookups.push(async move { (at, resolver.lookup(host.as_bytes(), &kind, timeout).await) });
+        lookups.push(async move {
+            let follow = Follow::default();
+            let outcome = resolver.lookup(host.as_bytes(), &kind, follow, timeout);
+            (at, outcome.await)
+        });
     }
     while let Some((at, outcome)) = lookups.next().await {
         names[at].settle(outcome);

@@ -27,7 +27,7 @@ use futures_util::FutureExt;
 use rustler::{Atom, Binary, Encoder, Env, Reference, Resource, ResourceArc, Term};
 
 use crate::reply::Reply;
-use crate::terms::{Failure, Families, Outcome, Reason, RecordType, Settings, atoms};
+use crate::terms::{Failure, Families, Follow, Outcome, Reason, RecordType, Settings, atoms};
 
 struct Handle(Arc<Resolver>);
 
@@ -40,6 +40,8 @@ fn resolver_open(env: Env<'_>, settings: Settings) -> Term<'_> {
     (atoms::ok(), ResourceArc::new(Handle(resolver))).encode(env)
 }
 
+// Too many for clippy: the border passes what Elixir has as it is.
+#[allow(clippy::too_many_arguments)]
 #[rustler::nif]
 fn lookup<'a>(
     env: Env<'a>,
@@ -47,6 +49,7 @@ fn lookup<'a>(
     reference: Reference<'a>,
     record_type: RecordType,
     families: Families,
+    follow: Follow,
     name: Binary<'a>,
     timeout_ms: u64,
 ) -> Atom {
@@ -76,7 +79,7 @@ fn lookup<'a>(
         let lookup = async {
             #[cfg(feature = "faults")]
             faults::panic_in_task(&name);
-            resolver.lookup(&name, &kind, timeout).await
+            resolver.lookup(&name, &kind, follow.0, timeout).await
         };
         match AssertUnwindSafe(lookup).catch_unwind().await {
             Ok(outcome) => reply.send(Outcome(outcome.map_err(Into::into))),

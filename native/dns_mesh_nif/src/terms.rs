@@ -1,10 +1,11 @@
 //! Elixir terms in and out: one newtype for each thing that crosses the border.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use dns_mesh::{Answer, BadName, Family, Interface, Kind, Records, Service};
+use dns_mesh::{Answer, BadName, EpmdFault, Family, Interface, Kind, NoHost, Records, Service};
 use rustler::types::tuple::{get_tuple, make_tuple};
 use rustler::{Atom, Binary, Decoder, Encoder, Env, Error, NewBinary, NifResult, Term};
 
@@ -12,11 +13,12 @@ pub(crate) mod atoms {
     rustler::atoms! {
         ok, error, nil,
         a, aaaa, srv, inet, inet6,
-        nameservers, resolv_conf, hosts,
-        records, ttl, name, server, truncated,
+        nameservers, resolv_conf, hosts, epmd_port,
+        records, ttl, name, server, truncated, registered,
         target, port, priority, weight, addresses,
         reason, negative_ttl,
         nxdomain, no_records, timeout, servfail, refused, formerr, notimp, rcode, bad_reply,
+        unconfirmed, silent, garbled, unreachable,
         network, bad_name, panicked, dropped, runtime,
         option, family, answers, hints, literal, interface, subnet,
         ip, because, undecided, in_answer, route_to_peer, platform_hint, only_address,
@@ -79,8 +81,17 @@ impl<'a> Decoder<'a> for Settings {
             nameservers: nameservers.collect::<NifResult<_>>()?,
             resolv_conf: path(term.map_get(atoms::resolv_conf())?)?,
             hosts: path(term.map_get(atoms::hosts())?)?,
+            epmd_port: port(term.map_get(atoms::epmd_port())?)?,
             ..dns_mesh::Settings::default()
         }))
+    }
+}
+
+/// Nobody listens at port 0.
+fn port(term: Term<'_>) -> NifResult<u16> {
+    match number(term)? {
+        0 => Err(Error::BadArg),
+        port => Ok(port),
     }
 }
 
@@ -131,6 +142,23 @@ impl<'a> Decoder<'a> for Families {
     }
 }
 
+/// `[:hosts | :registered]`
+pub(crate) struct Follow(pub(crate) dns_mesh::Follow);
+
+impl<'a> Decoder<'a> for Follow {
+    fn decode(term: Term<'a>) -> NifResult<Self> {
+        let mut follow = dns_mesh::Follow::default();
+        for atom in term.decode::<Vec<Atom>>()? {
+            match atom {
+                atom if atom == atoms::hosts() => follow.hosts = true,
+                atom if atom == atoms::registered() => follow.registered = true,
+                _ => return Err(Error::BadArg),
+            }
+        }
+        Ok(Self(follow))
+    }
+}
+
 pub(crate) fn family(atom: Atom) -> NifResult<Family> {
     match atom {
         atom if atom == atoms::inet() => Ok(Family::Inet),
@@ -166,7 +194,44 @@ fn encode_answer<'a>(env: Env<'a>, answer: &Answer) -> Term<'a> {
         atoms::name() => answer.name,
         atoms::server() => answer.server,
         atoms::truncated() => answer.truncated,
+        atoms::hosts() => encode_by_ip(env, &answer.hosts, encode_no_host),
+        atoms::registered() => encode_by_ip(env, &answer.registered, encode_epmd_fault),
     })
+}
+
+/// `%{ip => {:ok, value} | {:error, why}}`
+fn encode_by_ip<'a, T: Encoder, E>(
+    env: Env<'a>,
+    outcomes: &BTreeMap<IpAddr, Result<T, E>>,
+    encode_error: impl Fn(Env<'a>, &E) -> Term<'a>,
+) -> Term<'a> {
+    let (ips, outcomes): (Vec<_>, Vec<_>) = outcomes
+        .iter()
+        .map(|(&ip, outcome)| {
+            let outcome = match outcome {
+                Ok(value) => (atoms::ok(), value).encode(env),
+                Err(why) => (atoms::error(), encode_error(env, why)).encode(env),
+            };
+            (Ip(ip).encode(env), outcome)
+        })
+        .unzip();
+    Term::map_from_term_arrays(env, &ips, &outcomes).expect("each address is there once")
+}
+
+fn encode_no_host<'a>(env: Env<'a>, why: &NoHost) -> Term<'a> {
+    match why {
+        NoHost::Unconfirmed => atoms::unconfirmed().encode(env),
+        NoHost::Lookup(reason) => encode_reason(env, reason),
+    }
+}
+
+fn encode_epmd_fault<'a>(env: Env<'a>, why: &EpmdFault) -> Term<'a> {
+    match why {
+        EpmdFault::Silent => atoms::silent().encode(env),
+        EpmdFault::Refused => atoms::refused().encode(env),
+        EpmdFault::Garbled => atoms::garbled().encode(env),
+        EpmdFault::Unreachable(text) => (atoms::unreachable(), text).encode(env),
+    }
 }
 
 fn encode_service<'a>(env: Env<'a>, service: &Service) -> Term<'a> {
@@ -250,26 +315,30 @@ impl Encoder for Failure {
 
 impl Encoder for Reason {
     fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
-        use dns_mesh::Reason as R;
         match self {
-            Self::Lookup(reason) => match reason {
-                R::NxDomain => atoms::nxdomain().encode(env),
-                R::NoRecords => atoms::no_records().encode(env),
-                R::Timeout => atoms::timeout().encode(env),
-                R::ServFail => atoms::servfail().encode(env),
-                R::Refused => atoms::refused().encode(env),
-                R::FormErr => atoms::formerr().encode(env),
-                R::NotImp => atoms::notimp().encode(env),
-                R::Rcode(code) => (atoms::rcode(), code).encode(env),
-                R::BadReply => atoms::bad_reply().encode(env),
-                R::Truncated => atoms::truncated().encode(env),
-                R::Network(text) => (atoms::network(), text).encode(env),
-                R::BadName(why) => (atoms::bad_name(), encode_bad_name(*why)).encode(env),
-            },
+            Self::Lookup(reason) => encode_reason(env, reason),
             Self::Panicked => atoms::panicked().encode(env),
             Self::Dropped => atoms::dropped().encode(env),
             Self::Runtime(text) => (atoms::runtime(), text).encode(env),
         }
+    }
+}
+
+fn encode_reason<'a>(env: Env<'a>, reason: &dns_mesh::Reason) -> Term<'a> {
+    use dns_mesh::Reason as R;
+    match reason {
+        R::NxDomain => atoms::nxdomain().encode(env),
+        R::NoRecords => atoms::no_records().encode(env),
+        R::Timeout => atoms::timeout().encode(env),
+        R::ServFail => atoms::servfail().encode(env),
+        R::Refused => atoms::refused().encode(env),
+        R::FormErr => atoms::formerr().encode(env),
+        R::NotImp => atoms::notimp().encode(env),
+        R::Rcode(code) => (atoms::rcode(), code).encode(env),
+        R::BadReply => atoms::bad_reply().encode(env),
+        R::Truncated => atoms::truncated().encode(env),
+        R::Network(text) => (atoms::network(), text).encode(env),
+        R::BadName(why) => (atoms::bad_name(), encode_bad_name(*why)).encode(env),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One server, one question: what counts as an answer, and as which failure.
 
-use dns_mesh::{BadName, Family, Kind, Reason, Records};
+use dns_mesh::{BadName, Family, Follow, Kind, Reason, Records};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
 
@@ -208,7 +208,10 @@ async fn bad_names_never_reach_a_server() {
         assert_eq!(failure.server, None);
     }
     let kind = Kind::Addresses(Family::Inet);
-    let not_text = scene.resolver.lookup(b"a\xff", &kind, LONG).await;
+    let not_text = scene
+        .resolver
+        .lookup(b"a\xff", &kind, Follow::default(), LONG)
+        .await;
     assert_eq!(reason(not_text), Reason::BadName(BadName::NotAscii));
     assert!(server.seen().is_empty());
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dns_mesh::{Family, Kind, Reason};
+use dns_mesh::{Family, Follow, Kind, Reason};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
@@ -206,9 +206,12 @@ async fn docker_forwards_what_it_does_not_know() {
     .await;
     let scene = Scene::with_conf(&[&server], "options ndots:0");
     let kind = Kind::Addresses(Family::Inet);
-    let unknown = scene
-        .resolver
-        .lookup(b"unknown", &kind, Duration::from_millis(700));
+    let unknown = scene.resolver.lookup(
+        b"unknown",
+        &kind,
+        Follow::default(),
+        Duration::from_millis(700),
+    );
     let known = async {
         server.saw(1).await;
         let began = std::time::Instant::now();

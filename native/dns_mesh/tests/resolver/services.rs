@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use dns_mesh::{Family, Kind, Reason, Service};
+use dns_mesh::{Family, Follow, Kind, Reason, Service};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
 
@@ -91,7 +91,7 @@ async fn only_the_families_wanted_are_asked_for() {
     let kind = Kind::Services(vec![Family::Inet]);
     let answer = Scene::new(&[&server])
         .resolver
-        .lookup(SERVICE.as_bytes(), &kind, LONG)
+        .lookup(SERVICE.as_bytes(), &kind, Follow::default(), LONG)
         .await;
     assert_eq!(
         services(answer),
@@ -205,7 +205,7 @@ async fn a_silent_target_holds_up_the_answer_no_longer_than_the_deadline() {
     let timeout = std::time::Duration::from_millis(500);
     let answer = Scene::new(&[&server])
         .resolver
-        .lookup(SERVICE.as_bytes(), &kind, timeout)
+        .lookup(SERVICE.as_bytes(), &kind, Follow::default(), timeout)
         .await;
     assert_eq!(
         services(answer),

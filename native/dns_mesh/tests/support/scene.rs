@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dns_mesh::{Answer, Failure, Family, Kind, Reason, Records, Resolver, Service, Settings};
+use dns_mesh::{
+    Answer, Failure, Family, Follow, Kind, Reason, Records, Resolver, Service, Settings,
+};
 
 use super::server::Server;
 
@@ -55,6 +57,7 @@ impl Scene {
             resolv_conf: folder.join("resolv.conf"),
             hosts: folder.join("hosts"),
             port,
+            ..Settings::default()
         });
         Self { resolver, folder }
     }
@@ -73,18 +76,24 @@ impl Scene {
 
     pub async fn a_within(&self, name: &str, timeout: Duration) -> Result<Answer, Failure> {
         let kind = Kind::Addresses(Family::Inet);
-        self.resolver.lookup(name.as_bytes(), &kind, timeout).await
+        self.resolver
+            .lookup(name.as_bytes(), &kind, Follow::default(), timeout)
+            .await
     }
 
     pub async fn aaaa(&self, name: &str) -> Result<Answer, Failure> {
         let kind = Kind::Addresses(Family::Inet6);
-        self.resolver.lookup(name.as_bytes(), &kind, LONG).await
+        self.resolver
+            .lookup(name.as_bytes(), &kind, Follow::default(), LONG)
+            .await
     }
 
     /// SRV with the targets' addresses of both families.
     pub async fn srv(&self, name: &str) -> Result<Answer, Failure> {
         let kind = Kind::Services(vec![Family::Inet, Family::Inet6]);
-        self.resolver.lookup(name.as_bytes(), &kind, LONG).await
+        self.resolver
+            .lookup(name.as_bytes(), &kind, Follow::default(), LONG)
+            .await
     }
 }
 
