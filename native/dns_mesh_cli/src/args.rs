@@ -116,14 +116,28 @@ fn lookup(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
         }
     }
     let name = name.ok_or_else(|| Failure::usage("lookup what? Give a name"))?;
-    check_name(name.as_bytes())
-        .map_err(|why| Failure::usage(format!("{name:?} is no name one can ask for: {why}")))?;
+    check_name(name.as_bytes()).map_err(|why| {
+        Failure::usage(format!(
+            "{name:?} is no name one can ask for: {why}{}",
+            hint(&name)
+        ))
+    })?;
     Ok(Command::Lookup(Lookup {
         name,
         record_type,
         nameservers,
         timeout: limit,
     }))
+}
+
+/// An item of a query is easily taken for a name.
+fn hint(name: &str) -> String {
+    match name.split_once('@') {
+        Some((_, host)) if check_name(host.as_bytes()).is_ok() => {
+            format!("; of {name}, look up {host}")
+        }
+        _ => String::new(),
+    }
 }
 
 fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
@@ -351,6 +365,14 @@ mod tests {
             (
                 "lookup a..b",
                 "\"a..b\" is no name one can ask for: a label is empty",
+            ),
+            (
+                "lookup *@app.internal",
+                "\"*@app.internal\" is no name one can ask for: contains a character other than letters, digits, - and _; of *@app.internal, look up app.internal",
+            ),
+            (
+                "lookup a@b@c",
+                "\"a@b@c\" is no name one can ask for: contains a character other than letters, digits, - and _",
             ),
             (
                 "lookup a --type mx",

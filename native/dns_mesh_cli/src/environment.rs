@@ -55,12 +55,12 @@ pub(crate) fn own_job(own: Own, variable: Variables<'_>) -> Result<Job, Failure>
         (None, None) => Ok(vec![]),
     };
     let basename = own.basename.or_else(|| variable("RELEASE_NAME"));
-    let hosts = items.map_err(Failure::usage)?;
-    let hosts = hosts
+    let items = items.map_err(Failure::usage)?;
+    let hosts = items
         .into_iter()
-        .filter(|item| counts(item, basename.as_deref()));
+        .filter_map(|item| host(item, basename.as_deref()));
     Ok(Job {
-        hosts: hosts.map(|item| item.host).collect(),
+        hosts: hosts.collect(),
         request: Request {
             option: own
                 .address
@@ -75,11 +75,18 @@ pub(crate) fn own_job(own: Own, variable: Variables<'_>) -> Result<Job, Failure>
     })
 }
 
-/// The nodes of another basename need not be where this one is.
-fn counts(item: &Item, basename: Option<&str>) -> bool {
-    match (&item.basename, basename) {
-        (Some(theirs), Some(ours)) => theirs == ours,
-        _ => true,
+/// What an item has to say about this node's address: the host to ask for.
+///
+/// The nodes of another basename need not be where this one is. A folder may be on a server that
+/// is silent, with entries of days ago, and nobody waits for one here: where its entries alone
+/// could decide, DNSMesh names the node once it runs.
+fn host(item: Item, ours: Option<&str>) -> Option<String> {
+    match item {
+        Item::Host { basename, host } => match (basename, ours) {
+            (Some(theirs), Some(ours)) => query::matches(&theirs, ours).then_some(host),
+            _ => Some(host),
+        },
+        Item::Folder => None,
     }
 }
 
@@ -172,6 +179,26 @@ mod tests {
             ["jobs", "all"]
         );
         assert_eq!(hosts("node-name", &[query]), ["jobs", "front", "all"]);
+    }
+
+    #[test]
+    fn patterns_count_where_they_stand_for_our_basename() {
+        let query = ("DNS_CLUSTER_QUERY", "app-*@jobs,*@all");
+        let hosts = |line| job(line, &[query]).unwrap().hosts;
+        assert_eq!(hosts("node-name --basename app-7"), ["jobs", "all"]);
+        assert_eq!(hosts("node-name --basename web"), ["all"]);
+        assert_eq!(hosts("node-name"), ["jobs", "all"]);
+    }
+
+    #[test]
+    fn a_folder_is_not_asked_for() {
+        let hosts = |query| {
+            job("node-name", &[("DNS_CLUSTER_QUERY", query)])
+                .unwrap()
+                .hosts
+        };
+        assert_eq!(hosts("dir:/shared/nodes"), [""; 0]);
+        assert_eq!(hosts("dir:/shared/nodes,app.internal"), ["app.internal"]);
     }
 
     #[test]

@@ -57,6 +57,8 @@ async fn all_from_the_environment() {
     release("shop@jobs.internal,app.internal").prints("shop@127.0.0.6\n");
     // The nodes of another basename are elsewhere.
     release("other@jobs.internal,app.internal").prints("shop@127.0.0.5\n");
+    release("other-*@app.internal,s*p@jobs.internal").prints("shop@127.0.0.6\n");
+    release("dir:/no/such/folder,*@jobs.internal").prints("shop@127.0.0.6\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -315,11 +317,24 @@ fn no_address_and_silence_until_the_deadline() {
     );
 }
 
+/// As without a query: the platform's word or the only address, and no wait for a better answer.
+#[test]
+fn a_folder_alone() {
+    alone("own::a_folder_alone", TWO_NETWORKS, || async {
+        let address = || program("address --query dir:/no/such/folder --family 4");
+        address().env("POD_IP", "10.1.0.5").prints("10.1.0.5\n");
+        let ended = address().finds_nothing(&["10.1.0.5 (v1), 10.0.0.5 (v0)"]);
+        assert!(ended.took < Duration::from_secs(3), "{:?}", ended.took);
+    });
+}
+
 /// With one address there is nothing to choose, DNS or not.
 #[test]
 fn no_dns_at_all() {
     alone("own::no_dns_at_all", ONE_NETWORK, || async {
         let line = "node-name --basename app --query app.internal --nameserver 127.0.0.1:1";
+        program(line).prints("app@10.0.0.5\n");
+        let line = "node-name --basename app --query dir:/no/such/folder";
         program(line).prints("app@10.0.0.5\n");
     });
 }

@@ -48,7 +48,10 @@ async fn wrong_usage_is_2() {
         ("address --port 1", "invalid option '--port'"),
         ("address --query a,b@@c", "\"b@@c\""),
         ("address --address eth0", "interface:NAME"),
+        ("address --query **@b", "holds more than one *"),
+        ("address --query dir:", "write dir:/path"),
         ("lookup a..b", "a label is empty"),
+        ("lookup *@app.internal", "look up app.internal"),
         (
             "node-name --basename a@b",
             "\"a@b\" is not one to 200 letters, digits, _ or -",
