@@ -1,0 +1,18 @@
+defmodule App.MixProject do
+  use Mix.Project
+
+  def project do
+    [
+      app: :app,
+      version: "0.1.0",
+      elixir: "~> 1.14",
+      deps: [
+        # Yours says {:dns_mesh, "~> 0.1"}, and has no :who.
+        {:dns_mesh, path: "../.."},
+        {:who, path: "../support/who"}
+      ]
+    ]
+  end
+
+  def application, do: [mod: {App.Application, []}, extra_applications: [:logger]]
+end
