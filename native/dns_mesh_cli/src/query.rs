@@ -77,7 +77,7 @@ fn check_pattern(basename: &str) -> Result<(), String> {
     match check_basename(example.as_bytes()) {
         Ok(_) => Ok(()),
         Err(_) => Err(format!(
-            "its basename {basename:?} is not one to 200 letters, digits, _ or -, with or without one *"
+            "its basename {basename:?} is not one to 200 letters, digits, _ or -, and at most one *"
         )),
     }
 }
@@ -152,12 +152,12 @@ mod tests {
             (
                 "w.x@app",
                 "w.x@app",
-                "its basename \"w.x\" is not one to 200 letters, digits, _ or -, with or without one *",
+                "its basename \"w.x\" is not one to 200 letters, digits, _ or -, and at most one *",
             ),
             (
                 "w.*@app",
                 "w.*@app",
-                "its basename \"w.*\" is not one to 200 letters, digits, _ or -, with or without one *",
+                "its basename \"w.*\" is not one to 200 letters, digits, _ or -, and at most one *",
             ),
             (
                 "**@app",
