@@ -17,7 +17,11 @@ defmodule DNSMesh.Error do
   | `{:bad_name, why}` | not a name one can ask for; nothing was sent |
   | `:panicked`, `:dropped`, `{:runtime, text}`, `:lost_reply` | a fault of DNSMesh itself: please report it |
   | `{:not_loaded, text}` | the native library could not be loaded |
-  | `{:raised, text}`, `{:bad_return, text}` | the `:resolver` module raised, or returned something else than addresses |
+  | `{:raised, text}`, `{:bad_return, text}` | the `:resolver` or source module raised, or returned something else than addresses or names |
+  | `{:source, text}` | a source (`DNSMesh.Source`) says why it has no names; its own words |
+  | `{:junk_names, count}` | a source lists so many things that cannot be the name of a node |
+  | `{:folder, why, path}` | the shared folder of `DNSMesh.Directory` cannot be used, or only be read |
+  | `{:folder_stuck, path}` | the shared folder does not answer |
 
   Reasons of a peer, in `DNSMesh.Status`:
 
@@ -30,6 +34,7 @@ defmodule DNSMesh.Error do
   | `:short_names` | refused | this node runs with short names, peers are found by address |
   | `:named_by_host` | refused | this node's name ends in a host name, peers are found by address |
   | `:wrong_family` | refused | an IPv6 address on an IPv4 distribution, or the other way round |
+  | `:bad_name` | refused | the name cannot be a node's |
   | `:not_allowed` | refused | the address is not in `:allow` |
   | `:self` | refused | this node itself |
 
@@ -62,6 +67,16 @@ defmodule DNSMesh.Error do
           | :not_ascii
           | :bad_character
           | :not_a_string
+  @typedoc "What is wrong with a shared folder; other faults are the operating system's (`:file.posix/0`)."
+  @type folder_fault ::
+          :missing
+          | :not_a_folder
+          | :read_only
+          | :no_permission
+          | :full
+          | :stale
+          | :replaced
+          | :file.posix()
   @type reason ::
           :nxdomain
           | :no_records
@@ -82,6 +97,10 @@ defmodule DNSMesh.Error do
           | :lost_reply
           | {:raised, String.t()}
           | {:bad_return, String.t()}
+          | {:source, String.t()}
+          | {:junk_names, pos_integer()}
+          | {:folder, folder_fault(), path :: String.t()}
+          | {:folder_stuck, path :: String.t()}
           | {:connect_failed, non_neg_integer()}
           | :connect_timeout
           | :not_distributed
@@ -90,6 +109,7 @@ defmodule DNSMesh.Error do
           | :short_names
           | :named_by_host
           | :wrong_family
+          | :bad_name
           | :not_allowed
           | :self
           | :no_basename
@@ -148,10 +168,23 @@ defmodule DNSMesh.Error do
   def message(:lost_reply),
     do: "the resolver never replied; this is a bug in DNSMesh, please report it"
 
-  def message({:raised, text}), do: "the :resolver module raised: #{text}"
+  def message({:raised, text}), do: "its module raised: #{text}"
 
   def message({:bad_return, text}),
-    do: "the :resolver module returned #{text} instead of a list of addresses"
+    do:
+      "its module returned #{text} instead of a list of addresses (a :resolver module) or {:ok, [\"app@10.0.0.5\"]} (a source)"
+
+  def message({:source, text}), do: text
+
+  def message({:junk_names, count}),
+    do:
+      "#{count} of the names listed cannot be a node's: write each as name@host, in letters, digits and . - _, or take it away"
+
+  def message({:folder, why, path}), do: "the folder #{path} " <> folder_fault(why)
+
+  def message({:folder_stuck, path}),
+    do:
+      "the folder #{path} does not answer: look at its mount (a network file system without its server hangs so), or raise :timeout if it is only slow"
 
   def message({:connect_failed, ms}), do: "could not connect (gave up after #{ms} ms)"
   def message(:connect_timeout), do: "still trying to connect"
@@ -161,6 +194,7 @@ defmodule DNSMesh.Error do
   def message(:short_names), do: "this node runs with short names"
   def message(:named_by_host), do: "this node is named by a host name, peers by address"
   def message(:wrong_family), do: "this node's distribution speaks the other IP version"
+  def message(:bad_name), do: "not the name of a node, which is name@host"
   def message(:not_allowed), do: "the address is not in :allow"
   def message(:self), do: "this node itself"
 
@@ -264,4 +298,30 @@ defmodule DNSMesh.Error do
 
   defp name_fault(:bad_character),
     do: "the name holds a character other than letters, digits, hyphen, underscore and dot"
+
+  defp folder_fault(:missing),
+    do: "is not there, nor is the one above it: mount the volume, or create the folder"
+
+  defp folder_fault(:not_a_folder), do: "is a file: correct :path, or move the file away"
+
+  defp folder_fault(:read_only),
+    do:
+      "is read-only, so the others cannot see this node: mount it read-write, or mend its file system"
+
+  defp folder_fault(:no_permission),
+    do:
+      "may not be read and written by this user: give it the permissions (chmod, chown, or the volume's fsGroup)"
+
+  defp folder_fault(:full),
+    do: "has no room for one more file: free some (see df -i, and quotas)"
+
+  defp folder_fault(:stale),
+    do: "is not on its server any more (stale file handle): mount it anew"
+
+  defp folder_fault(:replaced),
+    do:
+      "is another one than before, with nobody in it: mount the volume again if it has been unmounted"
+
+  defp folder_fault(posix),
+    do: "cannot be used (#{:file.format_error(posix)}): look at its mount"
 end

@@ -13,6 +13,24 @@ defmodule DNSMesh.NodeName do
   @spec basename?(String.t()) :: boolean()
   def basename?(text), do: byte_size(text) <= 200 and Regex.match?(~r/\A[A-Za-z0-9_-]+\z/, text)
 
+  # As long as an atom, which it is to become, may be in a byte each.
+  @max 255
+
+  @doc """
+  Whether a text can be a node's name: a basename, one `@`, and a host of letters, digits and `. - _ : %`.
+
+  `net_kernel` takes more as a host, all that is printable; but nobody's host name or address holds a quote or a bracket.
+  """
+  @spec valid?(term()) :: boolean()
+  def valid?(text) when is_binary(text) and byte_size(text) <= @max do
+    case split(text) do
+      {basename, host} -> basename?(basename) and Regex.match?(~r/\A[A-Za-z0-9._:%-]+\z/, host)
+      nil -> false
+    end
+  end
+
+  def valid?(_other), do: false
+
   @spec build(String.t(), IP.t()) :: t()
   # Not with <>: that makes a binary off the heap, with room for more, which for thousands of names costs twice as much.
   def build(basename, ip), do: IO.iodata_to_binary([basename, ?@ | :inet.ntoa(ip)])
@@ -34,11 +52,14 @@ defmodule DNSMesh.NodeName do
   @spec trusted(String.t()) :: atom()
   def trusted(text), do: String.to_atom(text)
 
-  @spec to_atom(t()) :: {:ok, node()} | {:error, :atom_budget}
-  def to_atom(name) do
+  @doc "The one gate: only what can be a node's name passes, and a new one has its price."
+  @spec to_atom(t()) :: {:ok, node()} | {:error, :atom_budget | :bad_name}
+  def to_atom(name), do: if(valid?(name), do: atom(name), else: {:error, :bad_name})
+
+  defp atom(name) do
     {:ok, String.to_existing_atom(name)}
   rescue
-    # Not an atom yet: a new one has its price.
+    # Not an atom yet.
     ArgumentError ->
       case AtomBudget.take() do
         :ok -> {:ok, String.to_atom(name)}

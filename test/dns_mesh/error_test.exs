@@ -31,6 +31,9 @@ defmodule DNSMesh.ErrorTest do
 
   defp example({:atom, _, reason}), do: {reason, inspect(reason)}
 
+  defp example({:type, _, :tuple, [{:atom, _, :folder} | _]}),
+    do: {{:folder, :missing, "/shared/nodes"}, "{:folder, "}
+
   defp example({:type, _, :tuple, [{:atom, _, tag}, _value]}),
     do: {{tag, Map.get(@values, tag, "text")}, "{#{inspect(tag)}, "}
 end

@@ -15,6 +15,47 @@ defmodule DNSMesh.NodeNameTest do
         do: refute(NodeName.basename?(bad))
   end
 
+  test "a node's name is a basename, one @, and a host" do
+    for good <-
+          ~w(app@10.0.0.5 app@fdaa:0:0:a7b::2 app@fe80::1%eth0 app-1@node1 A_9@app-0.svc.cluster.local) ++
+            ["a@" <> String.duplicate("h", 253)],
+        do: assert(NodeName.valid?(good))
+
+    for bad <-
+          [
+            "",
+            "app",
+            "app@",
+            "@h",
+            "a@b@c",
+            "a b@h",
+            "a@h h",
+            "a@h\n",
+            "a@h'",
+            "a@h\"",
+            "a@[::1]"
+          ] ++
+            [
+              "a@h/x",
+              "a.b@h",
+              "*@h",
+              "ä@h",
+              "a@hä",
+              <<255, ?@, 255>>,
+              "a@h\0",
+              "a@" <> String.duplicate("h", 254)
+            ] ++
+            [nil, :a@h, 42, ~c"a@h", <<1::3>>],
+        do: refute(NodeName.valid?(bad))
+  end
+
+  test "what is no node's name does not become an atom, even if it is one already" do
+    before = :erlang.system_info(:atom_count)
+    for n <- 1..500, do: assert(NodeName.to_atom("a b#{n}@h") == {:error, :bad_name})
+    assert NodeName.to_atom("ok") == {:error, :bad_name}
+    assert_in_delta :erlang.system_info(:atom_count), before, 100
+  end
+
   test "an existing atom costs nothing" do
     assert NodeName.to_atom("nonode@nohost") == {:ok, :nonode@nohost}
   end
