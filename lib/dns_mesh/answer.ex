@@ -17,10 +17,20 @@ defmodule DNSMesh.Answer do
     * `:registered` - where the basename is unknown (`*@host`): for each address `{:ok, basenames}`, what its epmd has
       registered, in order, at most 1 024; or `{:error, why}`, one of `:silent` (nothing in time), `:refused` (nobody
       listens), `:garbled` (not an epmd) and `{:unreachable, text}`, the operating system's words. Else `%{}`.
+    * `:fault` - `nil`, or the reason why a source's answer may lack somebody (`DNSMesh.Error`); its names count all the same.
   """
 
   @enforce_keys [:records, :ttl, :name, :server]
-  defstruct [:records, :ttl, :name, :server, truncated?: false, hosts: %{}, registered: %{}]
+  defstruct [
+    :records,
+    :ttl,
+    :name,
+    :server,
+    truncated?: false,
+    hosts: %{},
+    registered: %{},
+    fault: nil
+  ]
 
   @type srv :: %{
           target: String.t(),
@@ -40,7 +50,8 @@ defmodule DNSMesh.Answer do
             :inet.ip_address() =>
               {:ok, String.t()} | {:error, DNSMesh.Error.reason() | :unconfirmed}
           },
-          registered: %{:inet.ip_address() => {:ok, [String.t()]} | {:error, epmd_fault()}}
+          registered: %{:inet.ip_address() => {:ok, [String.t()]} | {:error, epmd_fault()}},
+          fault: DNSMesh.Error.reason() | nil
         }
 
   @doc "Every address in the answer, those of SRV targets included, each once, in the order given."
