@@ -13,9 +13,12 @@ defmodule DNSMesh.Config do
   @options [
     {:query, "the environment variable `DNS_CLUSTER_QUERY`",
      "a string, {basename, query}, or list",
-     "what to ask DNS for: a host name, `basename@host`, `{basename, host}`, several of them in one string separated by " <>
-       "commas, or a list of them. A name that starts like `_service._proto.` is asked for SRV records. `:ignore`, " <>
-       "`nil`, `\"\"` and `[]` start nothing. The environment variable is read when the key is absent."},
+     "where nodes are listed: a host name to ask DNS for, `basename@host`, `{basename, host}`, several of them in one string " <>
+       "separated by commas, or a list of them. A name that starts like `_service._proto.` is asked for SRV records; " <>
+       "`*@host` and `app-*@host` mean every name that the epmd of each address has registered and that matches. Nodes " <>
+       "can be listed by themselves, as atoms, in a folder (`dir:/path`, see `DNSMesh.Directory`), or by a module of " <>
+       "yours (`{MySource, arg}`, see `DNSMesh.Source`). `:ignore`, `nil`, `\"\"` and `[]` start nothing. The " <>
+       "environment variable is read when the key is absent."},
     {:resource_types, "`[:a]` or `[:aaaa]`, as this node's distribution speaks IPv4 or IPv6",
      "a subset of [:a, :aaaa, :srv]", "the record types to ask for."},
     {:interval, "`5_000`", "an integer from 100 to 86400000 (milliseconds)",
@@ -51,6 +54,9 @@ defmodule DNSMesh.Config do
     {:name_timeout, "`5_000`", "an integer from 0 to 86400000 (milliseconds)",
      "milliseconds that `start_link/1` waits for the name this node is about to take, so that what starts after it sees " <>
        "it; 0 for not at all."},
+    {:naming, "as this node is named", ":address or :name",
+     "whether peers are named by `:address` (`app@10.0.0.5`) or by `:name` (`app@app-0.svc`): by an SRV record's target, " <>
+       "the host of a `basename@host` item, or the address's PTR record if it leads back to the address."},
     {:max_peers, "`1_024`", "an integer from 1 to 65536", "how many names are held at once."}
   ]
   @keys Enum.map(@options, &elem(&1, 0))
@@ -69,6 +75,7 @@ defmodule DNSMesh.Config do
     address: nil,
     cookie: nil,
     name_timeout: 5_000,
+    naming: nil,
     log: :info,
     nameservers: [],
     allow: :default,
@@ -96,6 +103,7 @@ defmodule DNSMesh.Config do
           address: address() | nil,
           cookie: String.t() | nil,
           name_timeout: non_neg_integer(),
+          naming: :address | :name | nil,
           log: Logger.level() | false,
           nameservers: [{IP.t(), :inet.port_number()}],
           allow: [IP.cidr()] | :default,
@@ -168,7 +176,18 @@ defmodule DNSMesh.Config do
 
   defp queries!(query, _resolver, _origin) when query in [nil, :ignore], do: []
   defp queries!(query, nil, origin), do: Query.parse!(query, &Resolver.check_name/1, origin)
-  defp queries!(query, _module, origin), do: Query.parse!(query, fn _anything -> :ok end, origin)
+
+  defp queries!(query, _module, origin) do
+    queries = Query.parse!(query, fn _anything -> :ok end, origin)
+
+    # Only the native resolver asks epmd.
+    for item <- queries, Query.pattern?(item) do
+      raise ArgumentError,
+            "expected no * in #{origin} beside the option :resolver, which stands for DNS and cannot ask epmd, got: #{inspect(item.text)}"
+    end
+
+    queries
+  end
 
   defp types!(%{types: [_ | _] = types}), do: types
   defp types!(%{resolver: module}) when module != nil, do: [:a, :aaaa]
@@ -220,6 +239,7 @@ defmodule DNSMesh.Config do
 
   defp cast(:max_peers, count), do: check(is_integer(count) and count in 1..65_536, count)
   defp cast(:distribution, value), do: check(value in [:auto, :manual], value)
+  defp cast(:naming, value), do: check(value in [nil, :address, :name], value)
   defp cast(:name_timeout, ms), do: check(is_integer(ms) and ms in 0..@day, ms)
   defp cast(:cookie, nil), do: {:ok, nil}
   defp cast(:cookie, cookie) when is_atom(cookie), do: cast(:cookie, Atom.to_string(cookie))

@@ -31,8 +31,12 @@ defmodule DNSMesh.Error do
   | `:connect_timeout` | joining | dialled for longer than `:connect_timeout`, and still being dialled |
   | `:not_distributed` | waiting | this node is not distributed |
   | `:atom_budget` | waiting | too many new names lately: one atom for each is never freed |
-  | `:short_names` | refused | this node runs with short names, peers are found by address |
-  | `:named_by_host` | refused | this node's name ends in a host name, peers are found by address |
+  | `:short_names` | refused | this node runs with short names, and the peer's host has a dot |
+  | `:long_names` | refused | this node runs with long names, and the peer's host has no dot |
+  | `{:no_host_name, reason}` | refused, or held while it may be otherwise | this node is named by a host name, and the PTR record of the peer's address gives none (`:nxdomain`, `:no_records`), none that leads back to it (`:unconfirmed`), or could not be looked up |
+  | `:unresolved` | held | the peer's host has no address |
+  | `{:epmd, why}` | held | the epmd at that address, asked for names, is `:silent`, `:refused` (no epmd), `:garbled`, or `{:unreachable, text}` |
+  | `:bad_node_name` | refused | no node can have that name |
   | `:wrong_family` | refused | an IPv6 address on an IPv4 distribution, or the other way round |
   | `:bad_name` | refused | the name cannot be a node's |
   | `:not_allowed` | refused | the address is not in `:allow` |
@@ -107,7 +111,11 @@ defmodule DNSMesh.Error do
           | :atom_budget
           | :peer_budget
           | :short_names
-          | :named_by_host
+          | :long_names
+          | {:no_host_name, :unconfirmed | reason()}
+          | :unresolved
+          | {:epmd, :silent | :refused | :garbled | {:unreachable, String.t()}}
+          | :bad_node_name
           | :wrong_family
           | :bad_name
           | :not_allowed
@@ -191,8 +199,21 @@ defmodule DNSMesh.Error do
   def message(:not_distributed), do: "this node is not distributed"
   def message(:atom_budget), do: "too many new names lately, waiting for room"
   def message(:peer_budget), do: "more names than :max_peers"
-  def message(:short_names), do: "this node runs with short names"
-  def message(:named_by_host), do: "this node is named by a host name, peers by address"
+  def message(:short_names), do: "this node runs with short names, whose hosts have no dot"
+  def message(:long_names), do: "this node runs with long names, whose hosts have a dot"
+
+  def message({:no_host_name, :unconfirmed}),
+    do: "this node is named by a host name, and that address's own (PTR) does not lead back to it"
+
+  def message({:no_host_name, reason}),
+    do: "this node is named by a host name, and that address has none (PTR: #{message(reason)})"
+
+  def message(:unresolved), do: "its host has no address"
+  def message({:epmd, :silent}), do: "its epmd does not answer"
+  def message({:epmd, :refused}), do: "no epmd runs there"
+  def message({:epmd, :garbled}), do: "what listens at epmd's port there is no epmd"
+  def message({:epmd, {:unreachable, text}}), do: "its epmd cannot be reached (#{text})"
+  def message(:bad_node_name), do: "no node can have this name"
   def message(:wrong_family), do: "this node's distribution speaks the other IP version"
   def message(:bad_name), do: "not the name of a node, which is name@host"
   def message(:not_allowed), do: "the address is not in :allow"

@@ -12,7 +12,7 @@ defmodule DNSMesh.Lookups do
   @enforce_keys [:entries, :interval]
   defstruct [:entries, :interval, nobody_since: %{}, problems: %Problems{}]
 
-  @type key :: {Query.t(), :a | :aaaa | :srv}
+  @type key :: {Query.t(), Query.type()}
   @type entry :: %{
           key: key(),
           answer: {Answer.t(), at :: integer()} | nil,
@@ -37,7 +37,7 @@ defmodule DNSMesh.Lookups do
   """
   @spec listed(t(), basename :: String.t() | nil) :: {:ok, [[:inet.ip_address()]]} | :not_yet
   def listed(lookups, basename) do
-    entries = Enum.filter(lookups.entries, &(elem(&1.key, 0).basename in [nil, basename]))
+    entries = Enum.filter(lookups.entries, &Query.lists?(elem(&1.key, 0), basename))
 
     if Enum.any?(entries, &(&1.answer == nil and &1.failure == nil)) do
       :not_yet
@@ -79,6 +79,10 @@ defmodule DNSMesh.Lookups do
       case result do
         {:error, %{reason: reason} = failure} when reason not in @nobody ->
           {true, reason, %{reason: reason, server: failure.server}}
+
+        # It gave names, and yet something is wrong.
+        {:ok, %Answer{fault: fault} = answer} when fault != nil ->
+          {true, fault, %{reason: fault, server: answer.server}}
 
         _conclusive ->
           {false, nil, %{}}

@@ -4,7 +4,7 @@ defmodule DNSMesh.Outside do
   # VM with the native resolver (`Outside.VM`) and a user's `:resolver` module (`Outside.Module`); one shape for both:
   # whatever may take time is asked for with a ref and comes back as one message.
 
-  alias DNSMesh.{Config, Resolver}
+  alias DNSMesh.{Candidates, Config, IP, Lookups, Query, Resolver, Source, Static}
   alias DNSMesh.Roster.Book
 
   @typedoc "What is under way: its ref, and the process that does it where there is one to kill."
@@ -18,8 +18,13 @@ defmodule DNSMesh.Outside do
   @callback surveyed(struct(), term()) :: {:ok, Book.world()} | {:error, DNSMesh.Error.reason()}
 
   @doc "Asks DNS; the message's content is read by `answered/3`."
-  @callback ask(struct(), DNSMesh.Lookups.key(), timeout :: pos_integer()) :: asked()
-  @callback answered(struct(), DNSMesh.Lookups.key(), term()) :: Resolver.result()
+  @callback ask(struct(), Lookups.key(), Candidates.me(), timeout :: pos_integer()) :: asked()
+  @callback answered(struct(), Lookups.key(), term()) :: Resolver.result()
+
+  @doc "The addresses of host names, for a source's names; runs in the source's process and takes `timeout` at most."
+  @callback addresses(struct(), [String.t()], timeout :: pos_integer()) :: %{
+              String.t() => [IP.t()]
+            }
 
   @doc "How long to wait for that message, and what its absence means."
   @callback patience(struct(), timeout :: pos_integer()) ::
@@ -38,14 +43,51 @@ defmodule DNSMesh.Outside do
   @spec surveyed(struct(), term()) :: {:ok, Book.world()} | {:error, DNSMesh.Error.reason()}
   def surveyed(%way{} = outside, message), do: way.surveyed(outside, message)
 
-  @spec ask(struct(), DNSMesh.Lookups.key(), pos_integer()) :: asked()
-  def ask(%way{} = outside, key, timeout), do: way.ask(outside, key, timeout)
+  @doc "Asks for what one item lists; a message with the ref follows."
+  @spec ask(struct(), Lookups.key(), Candidates.me(), Config.t()) :: asked()
+  # What is known needs nobody to be asked, but the message all the same: one shape for all.
+  def ask(_outside, {%Query{source: {Static, _names} = source}, :names}, me, config),
+    do:
+      {tell_ourselves(Source.Runner.call(source, context(me, config), fn _hosts -> %{} end)), nil}
 
-  @spec answered(struct(), DNSMesh.Lookups.key(), term()) :: Resolver.result()
+  def ask(outside, {%Query{source: {_module, _arg} = source}, :names}, me, config),
+    do: Source.Runner.run(source, context(me, config), &addresses(outside, &1, config.timeout))
+
+  def ask(%way{} = outside, key, me, config), do: way.ask(outside, key, me, config.timeout)
+
+  @spec answered(struct(), Lookups.key(), term()) :: Resolver.result()
+  def answered(_outside, {%Query{source: {Static, _names}}, :names}, result), do: result
+  def answered(_outside, {_query, :names}, message), do: Source.Runner.read(message)
   def answered(%way{} = outside, key, message), do: way.answered(outside, key, message)
 
-  @spec patience(struct(), pos_integer()) :: {pos_integer(), DNSMesh.Error.reason()}
-  def patience(%way{} = outside, timeout), do: way.patience(outside, timeout)
+  @spec patience(struct(), :survey | Lookups.key(), pos_integer()) ::
+          {pos_integer(), DNSMesh.Error.reason()}
+  def patience(_outside, {_query, :names}, timeout), do: {timeout, :timeout}
+  def patience(%way{} = outside, _what, timeout), do: way.patience(outside, timeout)
+
+  @doc "A message to the calling process, of the shape in which all answers come."
+  @spec tell_ourselves(term()) :: reference()
+  def tell_ourselves(message) do
+    ref = make_ref()
+    send(self(), {ref, message})
+    ref
+  end
+
+  @doc "What a source is told; see `DNSMesh.Source`."
+  @spec context(Candidates.me(), Config.t()) :: Source.context()
+  def context(me, config),
+    do: %{mesh: config.name, node: me.node, interval: config.interval, timeout: config.timeout}
+
+  @doc "Lets every source take back what it has put up."
+  @spec leave(Config.t(), Candidates.me()) :: :ok
+  def leave(config, me) do
+    sources = for %Query{source: source} when source != nil <- config.queries, do: source
+    Source.Runner.leave(sources, context(me, config))
+  end
+
+  # A little before the source's deadline, so that what has been found by then still counts.
+  defp addresses(%way{} = outside, hosts, timeout),
+    do: way.addresses(outside, hosts, max(timeout - div(timeout, 10) - 20, 1))
 
   @doc """
   Starts dialling a node: an unlinked, monitored process, whose end (`{:DOWN, monitor, …, {:joined, outcome}}`) is the

@@ -12,13 +12,13 @@ defmodule DNSMesh.Peer do
     :reason,
     :next_at,
     :missing_since,
-    :refusal,
+    :verdict,
     state: :new,
     failures: 0,
     once_connected?: false
   ]
 
-  @type state :: :new | :joining | :connected | :waiting | :refused
+  @type state :: :new | :joining | :connected | :waiting | :held | :refused
   @type t :: %__MODULE__{
           name: String.t(),
           state: state(),
@@ -32,7 +32,7 @@ defmodule DNSMesh.Peer do
           # Since when no answer lists it.
           missing_since: integer() | nil,
           # What policy has against it. Such a peer is not dialled, but may be connected when it dialled us.
-          refusal: DNSMesh.Error.reason() | nil
+          verdict: {:refused | :held, DNSMesh.Error.reason()} | nil
         }
 
   @spec new(String.t(), integer()) :: t()
@@ -49,15 +49,17 @@ defmodule DNSMesh.Peer do
     do: %{enter(peer, :connected, nil, now) | failures: 0, once_connected?: true}
 
   @spec judged(t(), DNSMesh.Policy.verdict()) :: t()
-  def judged(peer, {:refused, reason}), do: %{peer | refusal: reason}
-  def judged(peer, _verdict), do: %{peer | refusal: nil}
+  def judged(peer, {state, _reason} = verdict) when state in [:refused, :held],
+    do: %{peer | verdict: verdict}
+
+  def judged(peer, _nothing_against), do: %{peer | verdict: nil}
 
   # A lost peer is dialled again at the next poll: a burst of polls follows a nodedown.
   @spec lost(t(), integer()) :: t()
-  def lost(%__MODULE__{refusal: nil} = peer, now),
+  def lost(%__MODULE__{verdict: nil} = peer, now),
     do: %{enter(peer, :new, nil, now) | failures: 0}
 
-  def lost(peer, now), do: enter(peer, :refused, peer.refusal, now)
+  def lost(%__MODULE__{verdict: {state, reason}} = peer, now), do: enter(peer, state, reason, now)
 
   @spec failed(t(), DNSMesh.Error.reason(), pos_integer(), float(), integer()) :: t()
   def failed(peer, reason, interval, chance, now) do

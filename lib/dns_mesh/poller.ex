@@ -10,8 +10,9 @@ defmodule DNSMesh.Poller do
   use GenServer
 
   alias DNSMesh.{
-    Answer,
+    Candidates,
     Config,
+    Distribution,
     Lookups,
     NodeName,
     Outside,
@@ -32,13 +33,15 @@ defmodule DNSMesh.Poller do
     :own_name,
     # The one timer of the rhythm, and the token its message must carry.
     timer: nil,
-    # %{ref => %{what: :survey | key, pid: pid | nil, since: ms, timer: ref}}
+    # %{ref => %{what: :survey | key, pid: pid | nil, since: ms, timer: ref, me: what the round knew of this node}}
     asked: %{},
     # %{monitor => name} of running join processes.
     joins: %{},
     fill?: false,
     # %{since: ms, open: refs still awaited} of the round under way.
-    round: nil
+    round: nil,
+    # What the last round knew of this node, see Candidates.
+    me: nil
   ]
 
   @spec start_link(Config.t()) :: GenServer.on_start()
@@ -50,6 +53,9 @@ defmodule DNSMesh.Poller do
   @impl true
   def init(config) do
     Telemetry.prepare()
+
+    # So that terminate/2 is called when the supervisor stops us: a source may have something to take back.
+    Process.flag(:trap_exit, true)
 
     # Before the first look at the list: a node that comes in between is then in the mailbox, not lost.
     :ok = :net_kernel.monitor_nodes(true, node_type: :all)
@@ -139,6 +145,13 @@ defmodule DNSMesh.Poller do
 
   def handle_info(_stray, state), do: {:noreply, state}
 
+  # Whatever else ends it is no leave: a supervisor starts it again at once.
+  @impl true
+  def terminate(reason, state) do
+    clean? = reason in [:normal, :shutdown] or match?({:shutdown, _}, reason)
+    if clean? and state.me, do: Outside.leave(state.config, state.me), else: :ok
+  end
+
   ## A round
 
   defp poll(state) do
@@ -158,11 +171,12 @@ defmodule DNSMesh.Poller do
   defp begin_round(state, world) do
     state = consider_name(state)
     state = roster(state, {:round, Map.put(world, :naming?, OwnName.pending?(state.own_name))})
+    state = %{state | me: me(world.distribution, state)}
     under_way = for {_ref, %{what: what}} <- state.asked, do: what
 
     state =
       Enum.reduce(Lookups.keys(state.lookups) -- under_way, state, fn key, state ->
-        await(state, key, Outside.ask(state.outside, key, state.config.timeout))
+        await(state, key, Outside.ask(state.outside, key, state.me, state.config))
       end)
 
     # What the last round still waits for belongs to this one now.
@@ -182,13 +196,11 @@ defmodule DNSMesh.Poller do
   ## What was asked, and what came of it
 
   defp await(state, what, {ref, pid}) do
-    {patience, _reason} = Outside.patience(state.outside, state.config.timeout)
+    {patience, _reason} = Outside.patience(state.outside, what, state.config.timeout)
     timer = Process.send_after(self(), {:deadline, ref}, patience)
 
-    %{
-      state
-      | asked: Map.put(state.asked, ref, %{what: what, pid: pid, since: now(), timer: timer})
-    }
+    asked = %{what: what, pid: pid, since: now(), timer: timer, me: state.me}
+    %{state | asked: Map.put(state.asked, ref, asked)}
   end
 
   defp replied(state, ref, reply) do
@@ -197,13 +209,13 @@ defmodule DNSMesh.Poller do
 
     case asked.what do
       :survey -> surveyed(state, Outside.surveyed(state.outside, reply))
-      key -> looked_up(state, ref, key, Outside.answered(state.outside, key, reply), asked.since)
+      key -> looked_up(state, ref, asked, Outside.answered(state.outside, key, reply))
     end
   end
 
   defp give_up(state, ref) when is_map_key(state.asked, ref) do
     {asked, state} = no_longer_asked(state, ref)
-    {_patience, reason} = Outside.patience(state.outside, state.config.timeout)
+    {_patience, reason} = Outside.patience(state.outside, asked.what, state.config.timeout)
 
     if asked.pid do
       Process.demonitor(ref, [:flush])
@@ -212,7 +224,7 @@ defmodule DNSMesh.Poller do
 
     case asked.what do
       :survey -> surveyed(state, {:error, reason})
-      key -> looked_up(state, ref, key, {:error, %{reason: reason, server: nil}}, asked.since)
+      _key -> looked_up(state, ref, asked, {:error, %{reason: reason, server: nil}})
     end
   end
 
@@ -231,29 +243,49 @@ defmodule DNSMesh.Poller do
     state
   end
 
-  defp looked_up(state, ref, {query, type} = key, result, since) do
+  defp looked_up(state, ref, %{what: {query, type} = key} = asked, result) do
     tell(
       state,
       [:lookup, :stop],
-      %{duration: now() - since, records: count(result)},
+      %{duration: now() - asked.since, records: count(result)},
       lookup_metadata(query, type, result)
     )
 
     {lookups, effects} = Lookups.done(state.lookups, key, result, now())
     state = run(%{state | lookups: lookups}, effects)
-    state = state |> consider_name() |> heed(key, result)
+    state = state |> consider_name() |> heed(asked, result)
 
     if state.round,
       do: end_round(update_in(state.round.open, &MapSet.delete(&1, ref))),
       else: state
   end
 
-  defp heed(state, {query, _type} = key, {:ok, answer}),
-    do: roster(state, {:answer, key, query.basename, Answer.listed(answer)})
+  # Read by what was known when it was asked: what has been asked about each address depends on that.
+  defp heed(state, %{what: {query, _type} = key, me: me}, {:ok, answer}) do
+    case Candidates.of(query, answer, me) do
+      # Not distributed and no basename anywhere: nobody can be named yet.
+      :unnamed -> state
+      candidates -> roster(state, {:answer, key, candidates})
+    end
+  end
 
   # A failure says nothing about names, so nothing is forgotten by it.
-  defp heed(state, key, {:error, failure}),
+  defp heed(state, %{what: key}, {:error, failure}),
     do: if(Lookups.nobody?(failure), do: roster(state, {:listed_nothing, key}), else: state)
+
+  defp me(%Distribution{} = distribution, state) do
+    by =
+      if state.config.resolver,
+        do: :address,
+        else: Candidates.by(distribution, state.config.naming)
+
+    %{
+      by: by,
+      node: distribution.node,
+      host: distribution.host,
+      basename: Roster.basename(state.roster)
+    }
+  end
 
   defp count({:ok, answer}), do: length(answer.records)
   defp count({:error, _failure}), do: 0
@@ -316,7 +348,7 @@ defmodule DNSMesh.Poller do
         {_pid, monitor} = Outside.join(state.outside, node)
         {%{state | joins: Map.put(state.joins, monitor, name)}, unnamed}
 
-      {:error, :atom_budget} ->
+      {:error, _no_atom} ->
         {state, [name | unnamed]}
     end
   end

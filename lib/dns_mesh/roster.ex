@@ -11,13 +11,13 @@ defmodule DNSMesh.Roster do
   #   Joins      who is dialled, in which order, and what came of it
   #   Concerns   what is wrong, for people to know
 
-  alias DNSMesh.{NodeName, Peer, Problems}
+  alias DNSMesh.{Candidates, NodeName, Peer, Problems}
   alias DNSMesh.Roster.{Admission, Book, Concerns, Joins}
 
   @type t :: Book.t()
   @type event ::
           {:round, Book.world()}
-          | {:answer, Book.key(), basename :: String.t() | nil, [:inet.ip_address()]}
+          | {:answer, Book.key(), Candidates.t()}
           | {:listed_nothing, Book.key()}
           | {:joined, NodeName.t(), Joins.outcome()}
           | {:no_atoms, [NodeName.t()]}
@@ -27,6 +27,10 @@ defmodule DNSMesh.Roster do
 
   @spec new(DNSMesh.Config.t() | map(), seed :: integer()) :: t()
   defdelegate new(config, seed), to: Book
+
+  @doc "The basename of peers whose item gives none."
+  @spec basename(t()) :: String.t() | nil
+  defdelegate basename(roster), to: Book
 
   @spec peers(t()) :: [Peer.t()]
   def peers(roster), do: roster.peers |> Map.values() |> Enum.sort_by(& &1.name)
@@ -61,15 +65,10 @@ defmodule DNSMesh.Roster do
   end
 
   # An answer cannot be judged before there is a world to judge it in.
-  defp on({:answer, _key, _basename, _ips}, {%{world: nil}, _} = acc, _now), do: acc
+  defp on({:answer, _key, _candidates}, {%{world: nil}, _} = acc, _now), do: acc
 
-  defp on({:answer, key, basename, ips}, {roster, _effects} = acc, now) do
-    case basename || Book.basename(roster) do
-      # Not distributed and no basename anywhere: nobody can be named yet.
-      nil -> acc
-      basename -> acc |> Admission.answer(key, basename, ips, now) |> Joins.fill(now)
-    end
-  end
+  defp on({:answer, key, candidates}, acc, now),
+    do: acc |> Admission.answer(key, candidates, now) |> Joins.fill(now)
 
   # A conclusive "nobody". An error says nothing about names, and does not come here.
   defp on({:listed_nothing, key}, acc, now), do: Admission.nobody(acc, key, now)

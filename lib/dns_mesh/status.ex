@@ -9,7 +9,7 @@ defmodule DNSMesh.Status do
     * `:naming` - what that name means for being found, a sentence.
     * `:connected` - every node this VM is linked to, sorted strings.
     * `:queries` - a list of maps, one for each query item and record type:
-      * `:query`, `:type`,
+      * `:query`, `:type` (`:names` for a list that is not DNS),
       * `:answer` - the last `DNSMesh.Answer`, `nil` before the first,
       * `:answer_age` - milliseconds since it came, or `nil`,
       * `:error` - the reason the last lookup failed for (see `DNSMesh.Error`), `nil` when it did not,
@@ -18,8 +18,9 @@ defmodule DNSMesh.Status do
     * `:peers` - a list of maps, sorted by name:
       * `:name` - the node name, a string,
       * `:state` - `:new` (not dialled yet), `:joining` (being dialled), `:connected` (linked, whoever dialled),
-        `:waiting` (not linked, dialled again later) or `:refused` (never dialled, by policy),
-      * `:reason` - why it is waiting or refused, or `:connect_timeout` while joining; see `DNSMesh.Error`,
+        `:waiting` (not linked, dialled again later), `:held` (not dialled for now) or `:refused` (never dialled, by
+        policy); the name of an address whose epmd told none is the item's pattern, `*@10.0.0.5`,
+      * `:reason` - why it is waiting, held or refused, or `:connect_timeout` while joining; see `DNSMesh.Error`,
       * `:failures` - failed attempts in a row,
       * `:since` - milliseconds it has been in that state,
       * `:next_attempt` - milliseconds until it is dialled again, by the poll that follows; `nil` when it is not waiting.
@@ -32,7 +33,7 @@ defmodule DNSMesh.Status do
 
   @type query :: %{
           query: String.t(),
-          type: :a | :aaaa | :srv,
+          type: Query.type(),
           answer: Answer.t() | nil,
           answer_age: non_neg_integer() | nil,
           error: Error.reason() | nil,
@@ -108,11 +109,9 @@ defmodule DNSMesh.Status do
 
   defp naming(%{alive?: false}, _naming), do: "not distributed: nobody can be joined"
 
-  defp naming(%{names: :short}, _naming),
-    do: "a short name: peers found by address cannot be joined"
+  defp naming(%{names: :short}, _naming), do: "a short name: so must its peers' be"
 
-  defp naming(%{address: nil}, _naming),
-    do: "named by a host name: peers found by address cannot be joined"
+  defp naming(%{address: nil}, _naming), do: "named by its host: so are its peers"
 
   defp naming(distribution, %{state: :named, address: %{} = address}),
     do: "named by DNSMesh: #{Words.because(address)}; #{carrier(distribution)}"
@@ -188,6 +187,8 @@ defmodule DNSMesh.Status do
       end
   end
 
+  defp query_line(%{type: :names} = query), do: "query     #{query.query}: " <> outcome(query)
+
   defp query_line(query) do
     type = query.type |> Atom.to_string() |> String.upcase()
     "query     #{query.query} #{type}: " <> outcome(query)
@@ -198,12 +199,17 @@ defmodule DNSMesh.Status do
   defp outcome(%{error: nil} = query), do: answered(query)
   defp outcome(query), do: "#{failed(query)}; before that #{answered(query)}"
 
-  defp answered(%{answer: answer, answer_age: age}) do
-    count = length(answer.records)
-    records = if count == 1, do: "1 record", else: "#{count} records"
+  defp answered(%{answer: answer, answer_age: age} = query) do
+    records =
+      counted(length(answer.records), if(query.type == :names, do: "name", else: "record"))
+
     cut = if answer.truncated?, do: ", the rest left out", else: ""
-    "#{records} from #{answer.server}, #{Words.duration(age)} ago#{cut}"
+    fault = if answer.fault, do: " (#{Error.message(answer.fault)})", else: ""
+    "#{records} from #{answer.server}, #{Words.duration(age)} ago#{cut}#{fault}"
   end
+
+  defp counted(1, what), do: "1 #{what}"
+  defp counted(count, what), do: "#{count} #{what}s"
 
   defp failed(query) do
     from = if query.server, do: " from #{query.server}", else: ""

@@ -25,8 +25,13 @@ defmodule DNSMesh.Telemetry do
   | `:nobody` | for at least an interval, no record type of an item has had a record | `:query`, `:types`, `:reason`, `:server` |
   | `:answer_truncated` | an answer held more than 4 096 records | `:query`, `:type` |
   | `:unreachable` | peers were dialled in vain more than once | `:peers` |
-  | `:not_distributed`, `:short_names`, `:named_by_host` | this node cannot dial anybody as it is | `:node` |
+  | `:not_distributed` | this node cannot dial anybody as it is | `:node` |
+  | `:short_names`, `:long_names` | every peer listed has the other kind of name than this node | `:peers`, `:node` |
+  | `:named_by_host` | this node is named by a host name, and no PTR record leads to and from any address listed | `:peers`, `:node` |
   | `:wrong_family`, `:not_allowed` | every peer listed is refused for that reason | `:peers`, `:node` |
+  | `:unresolved` | no peer listed has a host that has an address | `:peers`, `:node` |
+  | `:several_addresses` | several addresses stand behind the host of an item that names one node | `:query`, `:addresses` |
+  | `:epmd_unreachable` | for at least an interval, the epmd at an address of a `*@host` item told no names | `:peers` |
   | `:peer_budget` | an answer lists more names than `:max_peers` | `:left_out`, `:max_peers` |
   | `:atom_budget` | too many new names lately | `:peers` |
   | `:no_own_address` | this node does not know its own address | `:reason` |
@@ -63,7 +68,11 @@ defmodule DNSMesh.Telemetry do
     :unreachable,
     :not_distributed,
     :short_names,
+    :long_names,
     :named_by_host,
+    :several_addresses,
+    :unresolved,
+    :epmd_unreachable,
     :wrong_family,
     :not_allowed,
     :peer_budget,

@@ -78,13 +78,36 @@ defmodule DNSMesh.Words do
     do: "this node is not distributed, so it can join nobody. " <> naming_advice(release?())
 
   defp problem(%{problem: :short_names} = m) do
-    "this node, #{m.node}, runs with short names, but peers are found by address, which only long names can hold. " <>
+    "this node, #{m.node}, runs with short names, and those have no dot in their host: #{some(m.peers)} cannot be joined " <>
+      "from it. List its peers by hosts without a dot (node1@node1), or name all nodes alike, by address. " <>
       naming_advice(release?())
   end
 
+  defp problem(%{problem: :long_names} = m) do
+    "this node, #{m.node}, runs with long names, and those have a dot in their host: #{some(m.peers)} cannot be joined " <>
+      "from it. Start this node with --sname, as those are, or those with --name"
+  end
+
   defp problem(%{problem: :named_by_host} = m) do
-    "this node, #{m.node}, is named by a host name, but peers are found by address and would dial it by its address in " <>
-      "vain. " <> naming_advice(release?())
+    "this node, #{m.node}, is named by a host name, so it joins peers by theirs, and no host name leads to and from the " <>
+      "addresses found (#{some(m.peers)}). Give each address a PTR record of a name that has that address, or ask for " <>
+      "SRV records (_epmd._tcp.NAME), or list the nodes as BASENAME@HOST; or name all nodes, this one too, by address. " <>
+      naming_advice(release?())
+  end
+
+  defp problem(%{problem: :several_addresses} = m) do
+    "#{m.query} names one node, and #{m.addresses} addresses stand behind its host: which of them the VM dials is chance. " <>
+      "Ask for SRV records (_epmd._tcp.NAME), which give each node a host of its own, or list each node's own host"
+  end
+
+  defp problem(%{problem: :unresolved} = m) do
+    "the host of every node found (#{some(m.peers)}) has no address. Check the spelling, and that the name servers, or " <>
+      "/etc/hosts, know it"
+  end
+
+  defp problem(%{problem: :epmd_unreachable} = m) do
+    "no epmd tells the names at #{some(m.peers)}. Check that a node runs there, and that port 4369 (or ERL_EPMD_PORT) is " <>
+      "open to this node"
   end
 
   defp problem(%{problem: :wrong_family} = m) do
@@ -176,6 +199,7 @@ defmodule DNSMesh.Words do
     end
   end
 
+  defp type(:names), do: "the names"
   defp type(type), do: type |> Atom.to_string() |> String.upcase()
 
   defp server(nil), do: ""

@@ -59,7 +59,23 @@ defmodule DNSMesh.ConfigTest do
           {"bücher.de", "outside ASCII"},
           {String.duplicate("a", 64) <> ".x", "longer than 63 characters"},
           {String.duplicate("a.", 127) <> "aa", "longer than 253 characters"},
-          {"app.internal,*@x", ~s(got: "*@x")}
+          {"app.internal,**@x", ~s(got: "**@x" (its basename "**" holds more than one *)},
+          {"a*b*c@x", ~s(got: "a*b*c@x" (its basename "a*b*c" holds more than one *)},
+          {"a.*@x", ~s(got: "a.*@x" (its basename "a.*" is not)},
+          {"dir:", ~s(got: "dir:" \()},
+          {"x,dir:shared/nodes", ~s(got: "dir:shared/nodes" \()},
+          {":node1@node1", ~s[got: ":node1@node1" (in a string a node is written as its name]},
+          {~s(:"node1@node1"), "without the colon"},
+          {[:node1], ~s[got: :node1 (an atom is a node's whole name, such as :"node1@node1")]},
+          {[nil], "list, got: [nil]"},
+          {[:"@x"], "got: :\"@x\""},
+          {[:x@], "got: :x@ "},
+          {["app", :"a b@c"], "got: :\"a b@c\""},
+          {[:a@b@c], "got: :a@b@c "},
+          {{DNSMesh.Directory, path: "shared"},
+           ~s(got: {DNSMesh.Directory, [path: "shared"]} \()},
+          {{nil, 1}, "to be a string, {basename, query}, or list"},
+          {{MySource, 1, 2}, "to be a string, {basename, query}, or list"}
         ] do
       test "#{inspect(bad, printable_limit: 20)} is refused, and named" do
         error =
@@ -151,7 +167,7 @@ defmodule DNSMesh.ConfigTest do
     end
 
     test "of a later version is unknown until then" do
-      for key <- [:naming, :ask_first] do
+      for key <- [:ask_first] do
         assert_raise ArgumentError, ~r/unknown option #{inspect(key)}/, fn ->
           config!([{key, true}])
         end

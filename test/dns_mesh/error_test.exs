@@ -26,6 +26,8 @@ defmodule DNSMesh.ErrorTest do
     connect_failed: 3,
     wrong_proto: :inet6,
     bad_cookie: :empty,
+    epmd: :silent,
+    no_host_name: :unconfirmed,
     undecided: [%{ip: {10, 0, 0, 1}, interface: "eth0"}]
   }
 

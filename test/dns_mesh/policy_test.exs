@@ -16,7 +16,8 @@ defmodule DNSMesh.PolicyTest do
       epmd?: true
     }
 
-    Policy.judge("app", ip, %{distribution: distribution, own_addresses: [own]}, allow)
+    world = %{distribution: distribution, own_addresses: [own]}
+    Policy.judge("app@#{:inet.ntoa(ip)}", {[ip], nil}, world, allow)
   end
 
   @v4 {10, 0, 0, 1}

@@ -257,7 +257,7 @@ defmodule DNSMesh.SourceTest do
   end
 
   test "a static list is what it is" do
-    assert {:ok, %Answer{name: "a@h,b@h"} = answer} = ask({Static, ["a@h", "b@h"]})
+    assert {:ok, %Answer{name: "a@h, b@h"} = answer} = ask({Static, ["a@h", "b@h"]})
     assert names({:ok, answer}) == ["a@h", "b@h"]
   end
 

@@ -73,7 +73,7 @@ defmodule DNSMesh.TelemetryTest do
         Telemetry.emit(
           [:problem, :raised],
           %{lasted: 0, times: 1},
-          %{mesh: mesh, problem: :short_names, node: "a@b"},
+          %{mesh: mesh, problem: :short_names, node: "a@b", peers: []},
           level
         )
       end

@@ -34,7 +34,7 @@ defmodule DNSMesh.Outside.Module do
   def surveyed(_outside, other), do: {:error, raised(other)}
 
   @impl true
-  def ask(%{module: module}, {%Query{host: host}, type}, _timeout),
+  def ask(%{module: module}, {%Query{host: host}, type}, _me, _timeout),
     do: run(fn -> module.lookup(host, type) end)
 
   @impl true
@@ -54,6 +54,10 @@ defmodule DNSMesh.Outside.Module do
 
   def answered(_outside, _key, {:done, other}), do: bad_return(other)
   def answered(_outside, _key, other), do: {:error, %{reason: raised(other), server: nil}}
+
+  # No address is judged beside a :resolver module.
+  @impl true
+  def addresses(_outside, _hosts, _timeout), do: %{}
 
   @impl true
   def patience(_outside, timeout), do: {timeout, :timeout}

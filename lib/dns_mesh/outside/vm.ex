@@ -4,7 +4,7 @@ defmodule DNSMesh.Outside.VM do
 
   @behaviour DNSMesh.Outside
 
-  alias DNSMesh.{Distribution, Query, Resolver}
+  alias DNSMesh.{Candidates, Distribution, IP, Outside, Query, Resolver}
 
   @enforce_keys [:handle, :families]
   defstruct [:handle, :families]
@@ -33,8 +33,59 @@ defmodule DNSMesh.Outside.VM do
   def surveyed(_vm, world), do: {:ok, world}
 
   @impl true
-  def ask(vm, {%Query{host: host}, type}, timeout),
-    do: {Resolver.ask(vm.handle, type, vm.families, host, timeout), nil}
+  def ask(vm, {%Query{host: host} = query, type}, me, timeout) do
+    if Candidates.at_home?(query, me) do
+      {Outside.tell_ourselves({:ok, home(host, type)}), nil}
+    else
+      follow = Candidates.follow(query, type, me.by)
+      {Resolver.ask(vm.handle, type, vm.families, host, timeout, follow), nil}
+    end
+  end
+
+  # Nobody else need know this machine's own name: a laptop's is in no DNS, and its hosts entry gives a loopback address.
+  defp home(host, type) do
+    family = if type == :aaaa, do: :inet6, else: :inet
+    own = for ip <- Resolver.own_addresses(), IP.family(ip) == family, do: ip
+
+    %{
+      records: own,
+      ttl: 0,
+      name: host,
+      server: "this node's own host",
+      truncated: false,
+      hosts: %{},
+      registered: %{}
+    }
+  end
+
+  @impl true
+  def addresses(vm, hosts, timeout) do
+    asked =
+      for host <- hosts, family <- vm.families, into: %{} do
+        type = if family == :inet6, do: :aaaa, else: :a
+        {Resolver.ask(vm.handle, type, [family], host, timeout), host}
+      end
+
+    collect(asked, %{}, Resolver.patience(timeout))
+  end
+
+  # Every one of them answers by its deadline; the patience is for what never should happen.
+  defp collect(asked, found, _patience) when asked == %{}, do: found
+
+  defp collect(asked, found, patience) do
+    receive do
+      {ref, reply} when is_map_key(asked, ref) ->
+        {host, asked} = Map.pop!(asked, ref)
+        collect(asked, note(found, host, Resolver.result(reply)), patience)
+    after
+      patience -> found
+    end
+  end
+
+  defp note(found, host, {:ok, answer}),
+    do: Map.update(found, host, answer.records, &(answer.records ++ &1))
+
+  defp note(found, _host, {:error, _failure}), do: found
 
   @impl true
   def answered(_vm, _key, reply), do: Resolver.result(reply)

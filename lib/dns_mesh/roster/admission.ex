@@ -2,21 +2,32 @@ defmodule DNSMesh.Roster.Admission do
   @moduledoc false
   # Who is held: the names of answers, judged by policy, as long as there is room, until they have been missing for long.
 
-  alias DNSMesh.{IP, NodeName, Peer, Policy}
+  alias DNSMesh.{Candidates, IP, Peer, Policy}
   alias DNSMesh.Roster.Book
 
   @forget_rounds 10
   @forget_min 60_000
 
-  @spec answer(Book.acc(), Book.key(), String.t(), [IP.t()], integer()) :: Book.acc()
-  def answer(acc, key, basename, ips, now) do
-    addresses = Map.new(ips, &{NodeName.build(basename, &1), &1})
+  @spec answer(Book.acc(), Book.key(), Candidates.t(), integer()) :: Book.acc()
+  def answer({roster, _effects} = acc, key, candidates, now) do
+    names = still_listed(Map.get(roster.answers, key, %{}), candidates)
 
     acc
-    |> list(key, addresses, now)
-    |> judge(key, basename, addresses, now)
+    |> list(key, names, now)
+    |> judge(key, names, now)
     |> keep_held(key)
+    |> several_problem(key, candidates, now)
     |> public_problem(key, now)
+  end
+
+  # An address about which nothing was learnt this time (its epmd was silent, its PTR lookup failed) lists what it listed
+  # before: no answer is not an empty answer.
+  defp still_listed(_before, %Candidates{names: names, unknown: []}), do: names
+
+  defp still_listed(before, %Candidates{names: names, unknown: unknown}) do
+    before
+    |> Map.filter(fn {_name, {ips, _}} -> Enum.any?(ips, &(&1 in unknown)) end)
+    |> Map.merge(names)
   end
 
   @doc "The lookup listed nobody: what it listed before is missing from now on."
@@ -45,8 +56,8 @@ defmodule DNSMesh.Roster.Admission do
 
   # A name that no lookup's last answer holds is missing from now on. Only the peers that this changes are touched:
   # mostly it is none.
-  defp list({roster, effects}, key, addresses, now) do
-    answers = Map.put(roster.answers, key, addresses)
+  defp list({roster, effects}, key, names, now) do
+    answers = Map.put(roster.answers, key, names)
     lists = Map.values(answers)
 
     roster =
@@ -68,14 +79,14 @@ defmodule DNSMesh.Roster.Admission do
   end
 
   # Names already held are judged anew (this node's own name may have changed); new ones while there is room.
-  defp judge({roster, effects}, key, basename, addresses, now) do
+  defp judge({roster, effects}, key, names, now) do
     {roster, _room, left_out} =
-      Enum.reduce(addresses, {roster, room(roster), 0}, fn {name, ip}, so_far ->
+      Enum.reduce(names, {roster, room(roster), 0}, fn {name, candidate}, so_far ->
         {roster, room, left_out} = so_far
 
         case roster.peers do
           %{^name => peer} ->
-            case obey(peer, verdict(roster, basename, ip), roster, now) do
+            case obey(peer, verdict(roster, name, candidate), roster, now) do
               ^peer -> so_far
               peer -> {Book.put(roster, peer), room, left_out}
             end
@@ -84,7 +95,7 @@ defmodule DNSMesh.Roster.Admission do
             {roster, room, left_out + 1}
 
           _unknown ->
-            peer = obey(Peer.new(name, now), verdict(roster, basename, ip), roster, now)
+            peer = obey(Peer.new(name, now), verdict(roster, name, candidate), roster, now)
             {roster, room} = admit(roster, peer, room)
             {roster, room, left_out}
         end
@@ -94,24 +105,30 @@ defmodule DNSMesh.Roster.Admission do
     Book.problem({roster, effects}, left_out > 0, {:peer_budget, key}, nil, details, now)
   end
 
-  # Refused names have a room of their own: they must not crowd out the good ones, nor grow without bound. One that is
-  # linked all the same moves over to the held ones, so there is a bound on both together too.
+  # Names that are refused, or held by policy, have a room of their own: they must not crowd out the good ones, nor grow
+  # without bound. One that is linked all the same moves over to the others, so there is a bound on both together too.
   defp room(%{max_peers: max, peers: peers}) do
-    refused = Enum.count(peers, fn {_, peer} -> peer.state == :refused end)
+    refused = Enum.count(peers, fn {_, peer} -> barred?(peer) end)
     left = 2 * max - map_size(peers)
     %{join: min(max - (map_size(peers) - refused), left), refuse: min(max - refused, left)}
   end
 
-  defp admit(roster, %Peer{state: :refused}, %{refuse: none} = room) when none <= 0,
-    do: {roster, room}
+  defp admit(roster, peer, room) do
+    case {barred?(peer), room.refuse} do
+      {true, none} when none <= 0 -> {roster, room}
+      {true, some} -> {Book.put(roster, peer), %{room | refuse: some - 1}}
+      {false, _} -> {Book.put(roster, peer), %{room | join: room.join - 1}}
+    end
+  end
 
-  defp admit(roster, %Peer{state: :refused} = peer, room),
-    do: {Book.put(roster, peer), %{room | refuse: room.refuse - 1}}
+  defp barred?(%Peer{verdict: {state, _reason}, state: state}), do: true
+  defp barred?(_peer), do: false
 
-  defp admit(roster, peer, room), do: {Book.put(roster, peer), %{room | join: room.join - 1}}
+  defp verdict(%{gated?: false}, _name, {_ips, {:refused, :bad_node_name} = verdict}), do: verdict
+  defp verdict(%{gated?: false}, _name, _candidate), do: :join
 
-  defp verdict(%{gated?: false}, _basename, _ip), do: :join
-  defp verdict(roster, basename, ip), do: Policy.judge(basename, ip, roster.world, roster.allow)
+  defp verdict(roster, name, candidate),
+    do: Policy.judge(name, candidate, roster.world, roster.allow)
 
   # A link is a fact, whatever policy says of it; when it is gone, policy's word counts again.
   defp obey(peer, verdict, roster, now) do
@@ -124,13 +141,14 @@ defmodule DNSMesh.Roster.Admission do
       peer.name in roster.connected ->
         Peer.connected(peer, now)
 
-      peer.refusal != nil ->
-        Peer.enter(peer, :refused, peer.refusal, now)
+      peer.verdict != nil ->
+        {state, reason} = peer.verdict
+        Peer.enter(peer, state, reason, now)
 
       match?({:waiting, _}, verdict) ->
         Peer.postponed(peer, elem(verdict, 1), roster.interval, now)
 
-      peer.state == :refused ->
+      peer.state in [:refused, :held] ->
         Peer.enter(peer, :new, nil, now)
 
       true ->
@@ -138,14 +156,19 @@ defmodule DNSMesh.Roster.Admission do
     end
   end
 
+  defp several_problem(acc, key, %Candidates{query: query, several: several}, now) do
+    details = %{query: query, addresses: several}
+    Book.problem(acc, several != nil, {:several_addresses, key}, nil, details, now)
+  end
+
   defp public_problem({%{gated?: false}, _effects} = acc, _key, _now), do: acc
   defp public_problem({%{world: %{distribution: %{tls?: true}}}, _} = acc, _key, _now), do: acc
 
   defp public_problem({roster, _effects} = acc, key, now) do
     public =
-      for {name, ip} <- roster.answers[key],
-          roster.peers[name].refusal == nil,
-          IP.class(ip) == :public,
+      for {name, {ips, _verdict}} <- roster.answers[key],
+          roster.peers[name].verdict == nil,
+          Enum.any?(ips, &(IP.class(&1) == :public)),
           do: name
 
     # Said, and never taken back: an answer of another query may hold no public address.

@@ -16,7 +16,7 @@ defmodule DNSMesh.Roster.Book do
     # The world of the last round: nil before the first.
     world: nil,
     peers: %{},
-    # What each lookup's last conclusive answer listed of the peers held: %{key => %{name => address}}.
+    # What each lookup's last conclusive answer listed of the peers held: %{key => %{name => candidate}}.
     answers: %{},
     # Everything the VM is linked to, our peers or not.
     connected: MapSet.new(),
@@ -38,7 +38,7 @@ defmodule DNSMesh.Roster.Book do
           chance: :rand.state(),
           world: world() | nil,
           peers: %{NodeName.t() => Peer.t()},
-          answers: %{key() => %{NodeName.t() => DNSMesh.IP.t()}},
+          answers: %{key() => %{NodeName.t() => DNSMesh.Candidates.candidate()}},
           connected: MapSet.t(),
           joining: %{NodeName.t() => integer()},
           came: [NodeName.t()],

@@ -13,25 +13,46 @@ defmodule DNSMesh.Roster.Concerns do
     details = %{node: own.node}
     # While a name is being taken, what keeps it from being taken is what there is to say.
     unnamed? = not own.alive? and not Map.get(roster.world, :naming?, false)
-    by_host? = own.names == :long and own.address == nil
 
     acc
     |> Book.problem(unnamed?, :not_distributed, nil, details, now)
-    |> Book.problem(own.names == :short, :short_names, own.node, details, now)
-    |> Book.problem(by_host?, :named_by_host, own.node, details, now)
-    |> all_refused(:wrong_family, now)
-    |> all_refused(:not_allowed, now)
+    |> all_barred(:short_names, :short_names, now)
+    |> all_barred(:long_names, :long_names, now)
+    |> all_barred(:no_host_name, :named_by_host, now)
+    |> all_barred(:wrong_family, :wrong_family, now)
+    |> all_barred(:not_allowed, :not_allowed, now)
+    |> all_barred(:unresolved, :unresolved, now)
+    |> silent_epmd(now)
     |> without_atoms(now)
     |> unreachable(now)
   end
 
   # Worth a word only when it keeps us from every peer: a dual-stack answer always holds some of the other family.
-  defp all_refused({roster, _effects} = acc, reason, now) do
+  defp all_barred({roster, _effects} = acc, reason, problem, now) do
     others = for {_, peer} <- roster.peers, peer.reason != :self, do: peer
-    refused = for %{reason: ^reason, name: name} <- others, do: name
-    details = %{peers: Enum.sort(refused), node: roster.world.distribution.node}
-    there? = refused != [] and length(refused) == length(others)
-    Book.problem(acc, there?, reason, nil, details, now)
+
+    barred =
+      for %{state: state} = peer <- others,
+          state in [:refused, :held],
+          kind(peer.reason) == reason,
+          do: peer.name
+
+    details = %{peers: Enum.sort(barred), node: roster.world.distribution.node}
+    there? = barred != [] and length(barred) == length(others)
+    Book.problem(acc, there?, problem, nil, details, now)
+  end
+
+  defp kind(reason) when is_tuple(reason), do: elem(reason, 0)
+  defp kind(reason), do: reason
+
+  # An address without an epmd is a machine whose node is still starting; after an interval it is worth a word.
+  defp silent_epmd({roster, _effects} = acc, now) do
+    silent =
+      for {name, %Peer{state: :held, reason: {:epmd, _why}, since: since}} <- roster.peers,
+          now - since >= roster.interval,
+          do: name
+
+    Book.problem(acc, silent != [], :epmd_unreachable, nil, %{peers: Enum.sort(silent)}, now)
   end
 
   defp without_atoms({roster, _effects} = acc, now) do

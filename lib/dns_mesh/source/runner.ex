@@ -17,7 +17,7 @@ defmodule DNSMesh.Source.Runner do
 
   @doc "What a source is called for people. An `arg` may hold a password, so that of a stranger's is left out."
   @spec text(source()) :: String.t()
-  def text({Static, names}), do: Enum.join(names, ",")
+  def text({Static, names}), do: Enum.join(names, ", ")
   def text({Directory, path: path, expiry: _}), do: "dir:" <> path
   def text({module, _arg}), do: inspect(module)
 
@@ -40,19 +40,20 @@ defmodule DNSMesh.Source.Runner do
   def run(source, context, resolve) do
     {pid, monitor} =
       spawn_monitor(fn ->
-        # Caught, for the VM would log a crash anew at every poll; the reason is told once, by us.
-        exit(
-          {__MODULE__,
-           try do
-             source |> discover(context) |> result(source, resolve)
-           catch
-             {:bad_return, text} -> failure({:bad_return, text})
-             kind, reason -> failure(raised(kind, reason, __STACKTRACE__))
-           end}
-        )
+        exit({__MODULE__, call(source, context, resolve)})
       end)
 
     {monitor, pid}
+  end
+
+  @doc "The same, in the calling process: for a source that is ours and takes no time."
+  @spec call(source(), Source.context(), resolve()) :: result()
+  def call(source, context, resolve) do
+    source |> discover(context) |> result(source, resolve)
+  catch
+    # Caught, for the VM would log a crash anew at every poll; the reason is told once, by us.
+    {:bad_return, text} -> failure({:bad_return, text})
+    kind, reason -> failure(raised(kind, reason, __STACKTRACE__))
   end
 
   @doc "The result, from the reason of the process's end."

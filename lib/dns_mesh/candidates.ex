@@ -1,0 +1,214 @@
+defmodule DNSMesh.Candidates do
+  @moduledoc false
+  # From an answer to the names of nodes. Pure, and text only: whether a name may become a peer is Policy's to say,
+  # whether an atom NodeName's.
+  #
+  # Peers are named the way this node is: by address (app@10.0.0.5), or by name (app@app-0.svc) where its own host is a
+  # name. By name the host is an SRV record's target; the host of an item that gives a basename, as written; else the
+  # name that the address's PTR record gives, if that leads back to the address.
+
+  alias DNSMesh.{Answer, Distribution, IP, NodeName, Query, Static}
+
+  @enforce_keys [:query, :names]
+  defstruct [:query, :names, unknown: [], several: nil]
+
+  @typedoc """
+  One candidate: the addresses behind its name, as far as they are known, and a verdict that is certain without
+  Policy: `:join` for what needs no leave, a refusal or a hold for what could not be named.
+  """
+  @type candidate ::
+          {[IP.t()],
+           nil | :join | {:refused, DNSMesh.Error.reason()} | {:held, DNSMesh.Error.reason()}}
+  @type t :: %__MODULE__{
+          # The item's text.
+          query: String.t(),
+          names: %{NodeName.t() => candidate()},
+          # Addresses about which nothing was learnt: what they had before, they have still.
+          unknown: [IP.t()],
+          # How many addresses stand behind the one node that the item names, when it is more than one.
+          several: nil | pos_integer()
+        }
+
+  @typedoc "What a round knows of this node: how peers are named, and what to compare with."
+  @type me :: %{
+          by: :address | :name,
+          node: NodeName.t() | nil,
+          host: String.t() | nil,
+          basename: String.t() | nil
+        }
+
+  # The helper nodes of a release's commands (`bin/app remote`, `bin/app rpc`).
+  @helpers ["rem-", "rpc-"]
+
+  @conclusive [:nxdomain, :no_records, :unconfirmed]
+
+  @doc "How peers are named: as the option says, else as this node is named itself."
+  @spec by(Distribution.t(), :address | :name | nil) :: :address | :name
+  def by(_distribution, option) when option != nil, do: option
+  def by(%{alive?: true, address: nil}, nil), do: :name
+  def by(_distribution, nil), do: :address
+
+  @doc "What is to be asked about each address that a lookup finds."
+  @spec follow(Query.t(), Query.type(), :address | :name) :: [:hosts | :registered]
+  def follow(query, type, by) do
+    pattern? = Query.pattern?(query)
+    hosts? = by == :name and type != :srv and (query.basename == nil or pattern?)
+    for {what, true} <- [hosts: hosts?, registered: pattern?], do: what
+  end
+
+  @doc "Whether an item names a node at this node's own host: no name server need know that."
+  @spec at_home?(Query.t(), me()) :: boolean()
+  def at_home?(%Query{source: nil, basename: basename} = query, %{by: :name, host: host})
+      when basename != nil and host != nil,
+      do: not Query.pattern?(query) and same_host?(query.host, host)
+
+  def at_home?(_query, _me), do: false
+
+  @doc "The candidates of one answer; `:unnamed` while nothing tells the basename of peers."
+  @spec of(Query.t(), Answer.t(), me()) :: t() | :unnamed
+  def of(%Query{source: {module, _arg}} = query, answer, me) do
+    names =
+      for %{name: name, addresses: ips} <- answer.records, into: %{} do
+        {_basename, host} = NodeName.split(name)
+        {name, {ips, if(module == Static or same_host?(host, me.host), do: :join)}}
+      end
+
+    %__MODULE__{query: query.text, names: names}
+  end
+
+  def of(%Query{basename: nil}, _answer, %{basename: nil}), do: :unnamed
+
+  def of(query, answer, me) do
+    named = if Query.pattern?(query), do: pattern(query, answer), else: plain(query, answer, me)
+
+    query
+    |> hosts(answer, me)
+    |> Enum.reduce(%__MODULE__{query: query.text, names: %{}}, named)
+    |> count_addresses(query, answer, me)
+  end
+
+  ## The host of each address: {host, ips} | {:no_host, ip, reason}
+
+  defp hosts(_query, answer, %{by: :address}),
+    do: for(ip <- Answer.listed(answer), do: {:inet.ntoa(ip), [ip]})
+
+  defp hosts(_query, %Answer{records: [%{target: _} | _] = services}, _me),
+    do: for(service <- services, do: {service.target, service.addresses})
+
+  defp hosts(query, answer, _me) do
+    ips = Answer.addresses(answer)
+
+    if as_written?(query, ips),
+      do: [{String.trim_trailing(query.host, "."), ips}],
+      else: Enum.map(ips, &by_ptr(&1, answer))
+  end
+
+  # A pattern may mean many nodes, but only one host can be meant by the text it stands before.
+  defp as_written?(%Query{basename: nil}, _ips), do: false
+  defp as_written?(query, ips), do: not Query.pattern?(query) or length(ips) <= 1
+
+  defp by_ptr(ip, answer) do
+    case answer.hosts do
+      %{^ip => {:ok, host}} -> {host, [ip]}
+      %{^ip => {:error, reason}} -> {:no_host, ip, reason}
+      _not_asked -> {:no_host, ip, :timeout}
+    end
+  end
+
+  ## The names at each host: a function to reduce the hosts with
+
+  defp plain(query, _answer, me) do
+    basename = query.basename || me.basename
+    verdict = if at_home?(query, me), do: :join
+
+    fn
+      {:no_host, ip, reason}, candidates ->
+        candidates
+        |> put([basename, ?@, :inet.ntoa(ip)], [ip], no_host(reason))
+        |> doubt(ip, reason)
+
+      {host, ips}, candidates ->
+        put(candidates, [basename, ?@, host], ips, verdict)
+    end
+  end
+
+  defp pattern(query, answer) do
+    fn
+      {:no_host, ip, reason}, candidates ->
+        candidates |> hold(query, ip, no_host(reason)) |> doubt(ip, reason)
+
+      {host, ips}, candidates ->
+        Enum.reduce(ips, candidates, &registered(&2, &1, host, query, answer))
+    end
+  end
+
+  defp registered(candidates, ip, host, query, answer) do
+    case Map.get(answer.registered, ip, {:error, :silent}) do
+      {:ok, names} ->
+        for name <- names, wanted?(query, name), reduce: candidates do
+          candidates -> put(candidates, [name, ?@, host], [ip], nil)
+        end
+
+      {:error, why} ->
+        %{hold(candidates, query, ip, {:held, {:epmd, why}}) | unknown: [ip | candidates.unknown]}
+    end
+  end
+
+  defp wanted?(query, name) do
+    Query.lists?(query, name) and
+      (not String.starts_with?(name, @helpers) or String.starts_with?(query.basename, @helpers))
+  end
+
+  # No node can be named "*", so what stands for an address without names is taken for none.
+  defp hold(candidates, query, ip, verdict),
+    do: add(candidates, IO.iodata_to_binary([query.basename, ?@, :inet.ntoa(ip)]), [ip], verdict)
+
+  defp no_host(reason) when reason in @conclusive, do: {:refused, {:no_host_name, reason}}
+  defp no_host(reason), do: {:held, {:no_host_name, reason}}
+
+  defp doubt(candidates, _ip, reason) when reason in @conclusive, do: candidates
+  defp doubt(candidates, ip, _failure), do: %{candidates | unknown: [ip | candidates.unknown]}
+
+  # Not with <>: that makes a binary off the heap, with room for more, which for thousands of names costs twice as much.
+  defp put(candidates, parts, ips, verdict) do
+    name = IO.iodata_to_binary(parts)
+
+    add(
+      candidates,
+      name,
+      ips,
+      if(NodeName.valid?(name), do: verdict, else: {:refused, :bad_node_name})
+    )
+  end
+
+  defp add(%{names: names} = candidates, name, ips, verdict) do
+    case names do
+      %{^name => {^ips, _verdict}} ->
+        candidates
+
+      %{^name => {before, _}} ->
+        %{candidates | names: %{names | name => {Enum.uniq(before ++ ips), verdict}}}
+
+      _new ->
+        %{candidates | names: Map.put(names, name, {ips, verdict})}
+    end
+  end
+
+  defp count_addresses(candidates, %Query{basename: basename} = query, answer, %{by: :name} = me)
+       when basename != nil do
+    with false <- Query.pattern?(query) or at_home?(query, me),
+         %Answer{records: [ip | _]} when not is_map(ip) <- answer,
+         [_, _ | _] = ips <- Answer.addresses(answer) do
+      %{candidates | several: length(ips)}
+    else
+      _one_or_many_meant -> candidates
+    end
+  end
+
+  defp count_addresses(candidates, _query, _answer, _me), do: candidates
+
+  defp same_host?(_host, nil), do: false
+
+  defp same_host?(one, other),
+    do: String.downcase(String.trim_trailing(one, ".")) == String.downcase(other)
+end

@@ -1,0 +1,222 @@
+defmodule DNSMesh.CandidatesTest do
+  use ExUnit.Case, async: true
+
+  alias DNSMesh.{Answer, Candidates, Distribution, Query, Static}
+
+  @one {10, 0, 0, 5}
+  @two {10, 0, 0, 6}
+
+  defp me(overrides \\ []) do
+    Map.merge(
+      %{by: :address, node: "app@10.0.0.1", host: "10.0.0.1", basename: "app"},
+      Map.new(overrides)
+    )
+  end
+
+  defp by_name(overrides \\ []),
+    do: me([by: :name, node: "app@node0.net", host: "node0.net"] ++ overrides)
+
+  defp answer(records, more \\ []),
+    do: struct!(%Answer{records: records, ttl: 5, name: "x", server: "test"}, more)
+
+  defp query(text), do: hd(Query.parse!(text))
+
+  defp srv(target, addresses),
+    do: %{target: target, port: 4369, priority: 0, weight: 0, addresses: addresses}
+
+  defp names(candidates), do: candidates.names
+
+  test "how peers are named follows this node's own name, unless the option says otherwise" do
+    own = %Distribution{alive?: true, names: :long, family: :inet, tls?: false, epmd?: true}
+    named = %{own | node: "app@n.net", host: "n.net", address: nil}
+    numbered = %{own | node: "app@10.0.0.1", host: "10.0.0.1", address: {10, 0, 0, 1}}
+
+    assert Candidates.by(named, nil) == :name
+    assert Candidates.by(%{named | names: :short, host: "n"}, nil) == :name
+    assert Candidates.by(numbered, nil) == :address
+    # Not named yet: DNSMesh names by address.
+    assert Candidates.by(%{own | alive?: false}, nil) == :address
+    assert Candidates.by(named, :address) == :address
+    assert Candidates.by(numbered, :name) == :name
+  end
+
+  describe "by address" do
+    test "each address of the answer is a node of the item's basename, or of ours" do
+      assert names(Candidates.of(query("app.internal"), answer([@one, @two]), me())) ==
+               %{"app@10.0.0.5" => {[@one], nil}, "app@10.0.0.6" => {[@two], nil}}
+
+      assert Map.keys(names(Candidates.of(query("web@x"), answer([@one]), me()))) == [
+               "web@10.0.0.5"
+             ]
+
+      services = answer([srv("a.net", [@one]), srv("b.net", [@one, @two])])
+
+      assert Map.keys(names(Candidates.of(query("_a._b.net"), services, me()))) ==
+               ["app@10.0.0.5", "app@10.0.0.6"]
+
+      assert Map.keys(names(Candidates.of(query("x"), answer([{0, 0, 0, 0, 0, 0, 0, 1}]), me()))) ==
+               ["app@::1"]
+    end
+
+    test "nobody is named while no basename is known" do
+      assert Candidates.of(query("x"), answer([@one]), me(basename: nil)) == :unnamed
+      assert %Candidates{} = Candidates.of(query("w@x"), answer([@one]), me(basename: nil))
+      assert %Candidates{} = Candidates.of(query("*@x"), answer([@one]), me(basename: nil))
+    end
+
+    test "the host of an item with a basename is only what is asked for, several addresses are several nodes" do
+      candidates = Candidates.of(query("node1@node1"), answer([@one, @two]), me())
+      assert Map.keys(candidates.names) == ["node1@10.0.0.5", "node1@10.0.0.6"]
+      assert candidates.several == nil
+    end
+  end
+
+  describe "by name" do
+    test "SRV: the target, whatever its addresses" do
+      services =
+        answer([srv("app-0.svc", [@one]), srv("app-1.svc", []), srv("app-0.svc", [@two])])
+
+      assert names(Candidates.of(query("_epmd._tcp.svc"), services, by_name())) == %{
+               "app@app-0.svc" => {[@one, @two], nil},
+               "app@app-1.svc" => {[], nil}
+             }
+    end
+
+    test "an item with a basename is one node, its host as written" do
+      candidates = Candidates.of(query("node1@Node1.net."), answer([@one]), by_name())
+
+      assert candidates == %Candidates{
+               query: "node1@Node1.net.",
+               names: %{"node1@Node1.net" => {[@one], nil}}
+             }
+    end
+
+    test "several addresses behind one node are noted" do
+      candidates = Candidates.of(query("n@n.net"), answer([@one, @two, @one]), by_name())
+      assert candidates.several == 2
+      assert candidates.names == %{"n@n.net" => {[@one, @two], nil}}
+    end
+
+    test "this node's own host needs nobody's leave" do
+      candidates = Candidates.of(query("web@NODE0.net"), answer([]), by_name())
+      assert candidates.names == %{"web@NODE0.net" => {[], :join}}
+      assert candidates.several == nil
+    end
+
+    test "else the PTR name of each address; without one it is refused, or held while that may change" do
+      hosts = %{
+        @one => {:ok, "n5.net"},
+        @two => {:error, :unconfirmed},
+        {10, 0, 0, 7} => {:error, :nxdomain},
+        {10, 0, 0, 8} => {:error, :timeout}
+      }
+
+      candidates =
+        Candidates.of(query("app.net"), answer(Map.keys(hosts), hosts: hosts), by_name())
+
+      assert candidates.names == %{
+               "app@n5.net" => {[@one], nil},
+               "app@10.0.0.6" => {[@two], {:refused, {:no_host_name, :unconfirmed}}},
+               "app@10.0.0.7" => {[{10, 0, 0, 7}], {:refused, {:no_host_name, :nxdomain}}},
+               "app@10.0.0.8" => {[{10, 0, 0, 8}], {:held, {:no_host_name, :timeout}}}
+             }
+
+      assert candidates.unknown == [{10, 0, 0, 8}]
+    end
+
+    test "a host no node can have is refused as text" do
+      for host <- [
+            "a b.net",
+            ~S(a\032b.net),
+            "a'b.net",
+            "a\nb.net",
+            String.duplicate("a.", 126) <> "net"
+          ] do
+        candidates = Candidates.of(query("_a._b.net"), answer([srv(host, [@one])]), by_name())
+        assert [{_name, {_ips, {:refused, :bad_node_name}}}] = Map.to_list(candidates.names)
+      end
+    end
+  end
+
+  describe "a pattern" do
+    @registered %{
+      @one => {:ok, ["app", "app-1", "worker", "rem-1a2b-app", "rpc-3c-app@x", "we ird"]},
+      @two => {:error, :silent}
+    }
+
+    test "means the names that match, of each address, but no helper of a release's commands" do
+      found = answer([@one], registered: @registered)
+
+      assert Map.keys(names(Candidates.of(query("*@x"), found, me()))) ==
+               ["app-1@10.0.0.5", "app@10.0.0.5", "we ird@10.0.0.5", "worker@10.0.0.5"]
+
+      assert {_, {:refused, :bad_node_name}} =
+               Candidates.of(query("*@x"), found, me()).names["we ird@10.0.0.5"]
+
+      assert Map.keys(names(Candidates.of(query("app-*@x"), found, me()))) == ["app-1@10.0.0.5"]
+      assert Map.keys(names(Candidates.of(query("*ker@x"), found, me()))) == ["worker@10.0.0.5"]
+
+      assert Map.keys(names(Candidates.of(query("rem-*@x"), found, me()))) == [
+               "rem-1a2b-app@10.0.0.5"
+             ]
+
+      assert names(Candidates.of(query("apppp*@x"), found, me())) == %{}
+    end
+
+    test "holds the address whose epmd tells nothing, and forgets nobody there" do
+      candidates = Candidates.of(query("*@x"), answer([@two], registered: @registered), me())
+      assert candidates.names == %{"*@10.0.0.6" => {[@two], {:held, {:epmd, :silent}}}}
+      assert candidates.unknown == [@two]
+    end
+
+    test "by name takes an SRV target, the host as written where it has one address, else the PTR name" do
+      found = [registered: %{@one => {:ok, ["app"]}, @two => {:ok, ["web"]}}]
+      services = answer([srv("a.net", [@one]), srv("b.net", [@two])], found)
+
+      assert Map.keys(names(Candidates.of(query("*@_e._t.net"), services, by_name()))) ==
+               ["app@a.net", "web@b.net"]
+
+      assert Map.keys(names(Candidates.of(query("*@n.net"), answer([@one], found), by_name()))) ==
+               ["app@n.net"]
+
+      hosts = [hosts: %{@one => {:ok, "n5.net"}, @two => {:ok, "n6.net"}}]
+
+      assert Map.keys(
+               names(
+                 Candidates.of(query("*@n.net"), answer([@one, @two], found ++ hosts), by_name())
+               )
+             ) ==
+               ["app@n5.net", "web@n6.net"]
+    end
+  end
+
+  test "what is asked about each address: nothing that the naming does not need" do
+    for {text, type, by, expected} <- [
+          {"x", :a, :address, []},
+          {"a@x", :a, :address, []},
+          {"*@x", :a, :address, [:registered]},
+          {"*@_a._b.x", :srv, :address, [:registered]},
+          {"x", :a, :name, [:hosts]},
+          {"x", :aaaa, :name, [:hosts]},
+          {"a@x", :a, :name, []},
+          {"_a._b.x", :srv, :name, []},
+          {"*@x", :a, :name, [:hosts, :registered]},
+          {"*@_a._b.x", :srv, :name, [:registered]}
+        ] do
+      assert Candidates.follow(query(text), type, by) == expected, text
+    end
+  end
+
+  test "what a list names is joined as it is; what a source names is judged" do
+    [static] = Query.parse!([:a@h1, :b@h2])
+    assert static.source == {Static, ["a@h1", "b@h2"]}
+    listed = answer([%{name: "a@h1", addresses: []}])
+    assert Candidates.of(static, listed, me()).names == %{"a@h1" => {[], :join}}
+
+    source = %Query{text: "x", source: {SomeSource, []}}
+    found = answer([%{name: "a@h1", addresses: [@one]}, %{name: "b@node0.net", addresses: []}])
+
+    assert Candidates.of(source, found, by_name()).names ==
+             %{"a@h1" => {[@one], nil}, "b@node0.net" => {[], :join}}
+  end
+end
