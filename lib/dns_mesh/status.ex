@@ -205,7 +205,8 @@ defmodule DNSMesh.Status do
 
     cut = if answer.truncated?, do: ", the rest left out", else: ""
     fault = if answer.fault, do: " (#{Error.message(answer.fault)})", else: ""
-    "#{records} from #{answer.server}, #{Words.duration(age)} ago#{cut}#{fault}"
+    from = if query.type == :names, do: "", else: " from #{answer.server}"
+    "#{records}#{from}, #{Words.duration(age)} ago#{cut}#{fault}"
   end
 
   defp counted(1, what), do: "1 #{what}"
