@@ -157,6 +157,10 @@ impl From<io::Error> for EpmdFault {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,
             io::ErrorKind::TimedOut => Self::Silent,
+            // Who hangs up on our question does not know it. An epmd answers, and then hangs up.
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::Garbled,
             _ => Self::Unreachable(error.to_string()),
         }
     }

@@ -190,8 +190,18 @@ impl Resolver {
         Ok(hit.into_addresses())
     }
 
+    fn host(&self, ip: IpAddr, deadline: Instant) -> impl Future<Output = Result<String, NoHost>> {
+        let ticket = reverse::TURNS.ticket();
+        async move {
+            match ticket.turn(deadline).await {
+                Some(turn) => self.host_until(ip, turn.until).await,
+                None => Err(NoHost::Lookup(Reason::Timeout)),
+            }
+        }
+    }
+
     /// By the hosts file before DNS, as everything else.
-    async fn host(&self, ip: IpAddr, deadline: Instant) -> Result<String, NoHost> {
+    async fn host_until(&self, ip: IpAddr, deadline: Instant) -> Result<String, NoHost> {
         if let Some(name) = self.hosts.current().name_of(ip, address::is_own) {
             return Ok(name);
         }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
@@ -14,10 +15,16 @@ use hickory_resolver::proto::rr::{Name, RData};
 use crate::answer::{Answer, Records};
 use crate::error::{Failure, Reason};
 use crate::name::{from_wire, is_host_name};
+use crate::permits::MAX_QUESTIONS;
 use crate::search::Worst;
+use crate::turns::Turns;
 
 /// Of one address; each costs a lookup. A Kubernetes pod has one for each Service it is behind.
 pub const MAX_POINTERS: usize = 8;
+
+/// As many addresses as there may be questions on the wire: with more, some would wait for a wire
+/// permit until the deadline while others wait for a silent server.
+pub(crate) static TURNS: Turns = Turns::new(MAX_QUESTIONS, Duration::MAX);
 
 /// Why an address has no host name.
 #[derive(Clone, Debug, PartialEq, Eq)]

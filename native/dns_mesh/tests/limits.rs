@@ -8,10 +8,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dns_mesh::Reason;
-use support::records::{cname, ip, many};
-use support::scene::{Scene, ips, reason};
-use support::server::Server;
+use dns_mesh::{EpmdFault, Family, NoHost, Reason};
+use support::epmd::{Peer, names, say};
+use support::records::{cname, ip, many, ptr};
+use support::scene::{HOSTS, REGISTERED, Scene, ips, reason};
+use support::server::{Question, Reply, Server};
 use tokio::task::JoinSet;
 
 /// The other tests of this file would wait for the permits as well.
@@ -102,5 +103,123 @@ async fn records_beyond_4096_are_dropped_and_it_is_told() {
         let answer = scene.a(name).await.unwrap();
         assert_eq!(answer.truncated, truncated, "{name}");
         assert_eq!(ips(Ok(answer)).len(), 4_096);
+    }
+}
+
+/// The addresses of app.internal: 127.0.1.1, 127.0.1.2, …
+fn host(n: usize) -> String {
+    format!("127.0.1.{n}")
+}
+
+/// More than a datagram takes.
+fn all_hosts(question: &Question) -> Reply {
+    if !question.tcp {
+        return question.truncated();
+    }
+    let hosts = (1..=200).map(|n| ip("app.internal", &host(n)));
+    question.answer(hosts.collect())
+}
+
+/// Those that answer come last: each of them waits behind silent ones.
+#[tokio::test]
+async fn ten_hosts_are_named_behind_190_whose_names_nobody_tells() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let server = Server::start(|question| {
+        let name = &question.name;
+        if name == "app.internal" {
+            return all_hosts(question);
+        }
+        if let Some(n) = name.strip_suffix(".host.internal") {
+            return question.answer(vec![ip(name, &host(n.parse().unwrap()))]);
+        }
+        match name.split('.').next().unwrap().parse().unwrap() {
+            0..=190 => Reply::Silence,
+            n => question.answer(vec![ptr(name, &format!("{n}.host.internal"))]),
+        }
+    })
+    .await;
+    let scene = Scene::new(&[&server]);
+    let timeout = Duration::from_secs(3);
+    let began = Instant::now();
+    let answer = scene
+        .follow("app.internal", Family::Inet, HOSTS, timeout)
+        .await
+        .unwrap();
+    let took = began.elapsed();
+    assert!(took < timeout + Duration::from_secs(1), "{took:?}");
+    assert_eq!(answer.hosts.len(), 200);
+    for n in 1..=200 {
+        let expected = match n {
+            0..=190 => Err(NoHost::Lookup(Reason::Timeout)),
+            n => Ok(format!("{n}.host.internal")),
+        };
+        assert_eq!(answer.hosts[&host(n).parse().unwrap()], expected, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn ten_epmds_are_heard_behind_190_silent_ones_and_no_connection_is_left() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let first = Peer::start_at("127.0.1.200:0".parse().unwrap(), say(&names(&[("app", 1)]))).await;
+    let mut peers = Vec::new();
+    for n in 191..200 {
+        peers.push(first.beside(&host(n), say(&names(&[("app", 1)]))).await);
+    }
+    // The kernel accepts for them, and they never look.
+    let silent = |n| std::net::TcpListener::bind((host(n), first.port())).unwrap();
+    let _silent = (1..=190).map(silent).collect::<Vec<_>>();
+    let server = Server::start(all_hosts).await;
+
+    let scene = Scene::with_epmd(&server, first.port());
+    let timeout = Duration::from_secs(3);
+    // The connection to the name server is kept.
+    scene.a("app.internal").await.unwrap();
+    let before = descriptors();
+    let began = Instant::now();
+    let lookup = scene.follow("app.internal", Family::Inet, REGISTERED, timeout);
+    let (outcome, most) = with_most_descriptors(lookup).await;
+    let took = began.elapsed();
+    assert!(took < timeout + Duration::from_secs(1), "{took:?}");
+    // 64 connections, as many ends of them again where a peer of this process accepted, some to spare.
+    assert!(
+        most <= before + 64 + 10 + 4,
+        "{before} before, {most} at most"
+    );
+
+    let answer = outcome.unwrap();
+    assert_eq!(answer.registered.len(), 200);
+    for n in 1..=200 {
+        let expected = match n {
+            0..=190 => Err(EpmdFault::Silent),
+            _ => Ok(vec!["app".to_string()]),
+        };
+        assert_eq!(
+            answer.registered[&host(n).parse().unwrap()],
+            expected,
+            "{n}"
+        );
+    }
+    for _ in 0..100 {
+        if descriptors() <= before {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{before} descriptors before, {} after", descriptors());
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+async fn with_most_descriptors<T>(work: impl Future<Output = T>) -> (T, usize) {
+    let mut most = 0;
+    let mut work = std::pin::pin!(work);
+    loop {
+        most = most.max(descriptors());
+        match tokio::time::timeout(Duration::from_millis(20), &mut work).await {
+            Ok(done) => return (done, most),
+            Err(_) => continue,
+        }
     }
 }

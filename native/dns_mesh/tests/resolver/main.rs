@@ -3,7 +3,9 @@
 mod answers;
 mod failover;
 mod files;
+mod hosts;
 mod platforms;
+mod registered;
 mod search;
 mod services;
 #[path = "../support/mod.rs"]

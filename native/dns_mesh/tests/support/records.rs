@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, SOA, SRV};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, PTR, SOA, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record};
 
 pub const TTL: u32 = 30;
@@ -38,6 +38,10 @@ pub fn many(owner: &str, count: u32) -> Vec<Record> {
 
 pub fn cname(owner: &str, target: &str) -> Record {
     Record::from_rdata(name(owner), TTL, RData::CNAME(CNAME(name(target))))
+}
+
+pub fn ptr(owner: &str, target: &str) -> Record {
+    Record::from_rdata(name(owner), TTL, RData::PTR(PTR(name(target))))
 }
 
 pub fn srv(owner: &str, priority: u16, weight: u16, port: u16, target: &str) -> Record {

@@ -15,6 +15,15 @@ use super::server::Server;
 /// Longer than anything a test waits for on purpose.
 pub const LONG: Duration = Duration::from_secs(20);
 
+pub const HOSTS: Follow = Follow {
+    hosts: true,
+    registered: false,
+};
+pub const REGISTERED: Follow = Follow {
+    hosts: false,
+    registered: true,
+};
+
 pub struct Scene {
     pub resolver: Resolver,
     folder: PathBuf,
@@ -38,6 +47,19 @@ impl Scene {
     /// Asks the servers that `resolv_conf` names, at `port`.
     pub fn following(resolv_conf: &str, port: u16) -> Self {
         Self::open(vec![], port, resolv_conf, "")
+    }
+
+    /// Asks `server`; the epmds of the hosts it names are at `epmd_port`.
+    pub fn with_epmd(server: &Server, epmd_port: u16) -> Self {
+        let mut scene = Self::new(&[server]);
+        scene.resolver = Resolver::new(Settings {
+            nameservers: vec![server.address],
+            resolv_conf: scene.resolv_conf(),
+            hosts: scene.hosts(),
+            epmd_port,
+            ..Settings::default()
+        });
+        scene
     }
 
     pub fn with_hosts(servers: &[&Server], resolv_conf: &str, hosts: &str) -> Self {
@@ -85,6 +107,29 @@ impl Scene {
         let kind = Kind::Addresses(Family::Inet6);
         self.resolver
             .lookup(name.as_bytes(), &kind, Follow::default(), LONG)
+            .await
+    }
+
+    /// What A records lead to, and the names of the addresses.
+    pub async fn hosts_of(&self, name: &str) -> Result<Answer, Failure> {
+        self.follow(name, Family::Inet, HOSTS, LONG).await
+    }
+
+    /// What A records lead to, and what their epmds have registered.
+    pub async fn registered_at(&self, name: &str) -> Result<Answer, Failure> {
+        self.follow(name, Family::Inet, REGISTERED, LONG).await
+    }
+
+    pub async fn follow(
+        &self,
+        name: &str,
+        family: Family,
+        follow: Follow,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        let kind = Kind::Addresses(family);
+        self.resolver
+            .lookup(name.as_bytes(), &kind, follow, timeout)
             .await
     }
 
