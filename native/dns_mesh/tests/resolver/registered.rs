@@ -112,6 +112,15 @@ async fn what_is_no_epmd_is_garbled() {
     }
 }
 
+#[tokio::test]
+async fn a_reply_without_an_end_is_not_read_to_the_deadline() {
+    let line = [names(&[]), b"name app at port 40001\n".repeat(1000)].concat();
+    let peer = Peer::start(Script::Flood(line)).await;
+    let began = Instant::now();
+    assert_eq!(registered(&peer, LONG).await, Err(EpmdFault::Garbled));
+    assert!(began.elapsed() < Duration::from_secs(3));
+}
+
 /// A load balancer without a backend does so.
 #[tokio::test]
 async fn a_connection_that_is_closed_or_reset_without_a_word_is_no_silence() {

@@ -16,6 +16,8 @@ pub enum Script {
     Say(Vec<Vec<u8>>),
     /// The same, but stays.
     SayAndStay(Vec<u8>),
+    /// Says these bytes again and again, for ever.
+    Flood(Vec<u8>),
     /// Closes at once, which resets the connection.
     HangUp,
 }
@@ -90,6 +92,7 @@ async fn serve(mut stream: TcpStream, script: Script, asked: Arc<Mutex<Vec<Vec<u
             }
             return;
         }
+        Script::Flood(bytes) => while stream.write_all(&bytes).await.is_ok() {},
         Script::SayAndStay(bytes) => {
             read(&mut stream, &asked).await;
             let _ = stream.write_all(&bytes).await;
