@@ -1,0 +1,33 @@
+# Containers, as the checks of several examples look at them. Sourced after check.sh.
+
+# need_compose: sets `compose` to the command, which is a plugin or, up to 1.29, a program of its own.
+need_compose() {
+  need_docker
+  if docker compose version >/dev/null 2>&1; then
+    compose=(docker compose)
+  else
+    need docker-compose
+    compose=(docker-compose)
+  fi
+}
+
+address_of() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
+
+# page_of CONTAINER [PATH]: the page, asked for inside: its address need not be reachable from here.
+page_of() { timeout 5 docker exec "$1" curl -fsS --max-time 2 "http://localhost:4000/${2:-}"; }
+
+# log_of CONTAINER: without what a terminal adds, and without the empty line that Elixir's older log format begins every
+# entry with. And without OTP's own word, when a node goes, that its `global` of one node has made another drop it too
+# before it noticed by itself: that depends on the hour, and not on DNSMesh.
+log_of() {
+  docker logs "$1" 2>&1 | sed $'s/\e\\[[0-9;]*m//g; s/\r//g' | grep . | grep -v 'in order to prevent overlapping partitions' || true
+}
+
+# troubled CONTAINER…: a line in the log of one of them is more than news.
+troubled() {
+  local id
+  for id in "$@"; do
+    ! log_of "$id" | grep -E '\[(warning|error|critical|alert|emergency)\]|rash' || return 0
+  done
+  return 1
+}
