@@ -1,0 +1,18 @@
+defmodule Poc.MixProject do
+  use Mix.Project
+
+  def project do
+    [
+      app: :poc,
+      version: "0.1.0",
+      elixir: "~> 1.14",
+      deps: [
+        # Yours says {:dns_mesh, "~> 0.1"}, and has no :who.
+        {:dns_mesh, path: "../.."},
+        {:who, path: "../support/who"}
+      ]
+    ]
+  end
+
+  def application, do: [mod: {Poc.Application, []}, extra_applications: [:logger]]
+end
