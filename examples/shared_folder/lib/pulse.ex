@@ -20,8 +20,9 @@ defmodule Pulse do
     loop()
   end
 
+  # Refused is this node itself; held is an address where, for now, no name is known.
   defp others do
-    for peer <- DNSMesh.status().peers, peer.reason != :self do
+    for peer <- DNSMesh.status().peers, peer.state not in [:refused, :held] do
       "#{inspect(peer.name)}: #{peer.state == :connected}"
     end
   end
