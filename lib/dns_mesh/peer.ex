@@ -35,6 +35,16 @@ defmodule DNSMesh.Peer do
           verdict: {:refused | :held, DNSMesh.Error.reason()} | nil
         }
 
+  @doc """
+  Whether it stands for an address whose nodes have no names yet (`*@10.0.0.5`): the name is no node's, so there is nothing
+  to remember once the address has got names.
+  """
+  @spec stand_in?(t()) :: boolean()
+  def stand_in?(%__MODULE__{state: state, reason: {kind, _why}}) when state in [:held, :refused],
+    do: kind in [:epmd, :no_host_name]
+
+  def stand_in?(_peer), do: false
+
   @spec new(String.t(), integer()) :: t()
   def new(name, now), do: %__MODULE__{name: name, since: now}
 

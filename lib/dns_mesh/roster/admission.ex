@@ -64,12 +64,18 @@ defmodule DNSMesh.Roster.Admission do
       Enum.reduce(roster.peers, roster, fn {name, peer}, roster ->
         case {Enum.any?(lists, &is_map_key(&1, name)), peer.missing_since} do
           {true, since} when since != nil -> Book.put(roster, %{peer | missing_since: nil})
-          {false, nil} -> Book.put(roster, %{peer | missing_since: now})
+          {false, nil} -> miss(roster, peer, now)
           _as_before -> roster
         end
       end)
 
     {%{roster | answers: answers}, effects}
+  end
+
+  defp miss(roster, peer, now) do
+    if Peer.stand_in?(peer),
+      do: %{roster | peers: Map.delete(roster.peers, peer.name)},
+      else: Book.put(roster, %{peer | missing_since: now})
   end
 
   # What was left out is not remembered: an answer may list four times what may be held.
