@@ -40,7 +40,10 @@ defmodule DNSMesh.Test.TestNode do
     * `:names` – `:long` (default) or `:short`
     * `:epmd` – `{:fixed, port}`: no epmd, every node listens at this port of its own address;
       `{:port, port}`: a private epmd there (`DNSMesh.Test.Epmd`); without it a VM must have no name
-    * `:interface` – the address that distribution listens on, by default the name's host if that is an address
+    * `:hosts` – `%{"app-0.svc.test" => "127.0.0.2"}`: the host names that the VM can resolve, each with an address or a
+      list of them; it asks nobody else then. For nodes named by host, which no name server of this machine knows
+    * `:interface` – the address that distribution listens on, by default the name's host if that is an address, or its
+      address in `:hosts`
     * `:cookie` – `"dns_mesh_test"`; `nil` leaves it to the VM
     * `:args` – more flags, such as `["-connect_all", "false"]`, `["-hidden"]`, `["-proto_dist", "inet6_tcp"]`
     * `:env` – environment, `[{"DNS_CLUSTER_QUERY", "app.internal"}]`; `nil` as value unsets one
@@ -51,17 +54,22 @@ defmodule DNSMesh.Test.TestNode do
   @spec start(keyword) :: {:ok, t} | {:error, term}
   def start(opts \\ []) do
     {:ok, relay, relay_port} = NodeRelay.start(self())
+    inetrc = write_inetrc(opts[:hosts])
 
     options = %{
       connection: :standard_io,
       exec: "erl" |> System.find_executable() |> String.to_charlist(),
       args: opts |> arguments() |> Enum.map(&String.to_charlist/1),
-      env: environment(opts),
+      env: environment(opts, inetrc),
       peer_down: if(opts[:exit_status], do: :crash, else: :stop),
       wait_boot: Keyword.get(opts, :boot_timeout, 15_000)
     }
 
-    case boot(options) do
+    booted = boot(options)
+    # The VM has read it while it booted, and reads it once.
+    if inetrc, do: File.rm!(inetrc)
+
+    case booted do
       {:ok, peer} ->
         {:ok, set_up(peer, relay, relay_port, opts)}
 
@@ -164,6 +172,28 @@ defmodule DNSMesh.Test.TestNode do
 
   ## Starting
 
+  # The VM's own resolver dials, and it can be given a file of hosts of its own.
+  defp write_inetrc(nil), do: nil
+
+  defp write_inetrc(hosts) do
+    entries =
+      for {host, addresses} <- hosts, address <- List.wrap(addresses) do
+        {:ok, ip} = :inet.parse_strict_address(String.to_charlist(address))
+        {:host, ip, [String.to_charlist(host)]}
+      end
+
+    path = Path.join(System.tmp_dir!(), "dns_mesh_inetrc_#{System.pid()}_#{unique()}")
+
+    File.write!(
+      path,
+      for(line <- [{:lookup, [:file]} | entries], do: :io_lib.format("~p.~n", [line]))
+    )
+
+    path
+  end
+
+  defp unique, do: System.unique_integer([:positive])
+
   # `:peer` exits, prints and returns by turns when a boot fails; this makes it one shape.
   defp boot(options) do
     case :peer.start(options) do
@@ -246,7 +276,8 @@ defmodule DNSMesh.Test.TestNode do
   # Without it a node listens on all addresses, and the second one finds the port taken.
   defp interface_flags(opts) do
     host = opts |> Keyword.get(:name, "") |> to_string() |> String.split("@") |> List.last()
-    wanted = Keyword.get(opts, :interface, host)
+    known = opts |> Keyword.get(:hosts, %{}) |> Map.get(host, host) |> List.wrap()
+    wanted = Keyword.get(opts, :interface, hd(known))
 
     case :inet.parse_strict_address(String.to_charlist(wanted)) do
       {:ok, ip} ->
@@ -275,9 +306,13 @@ defmodule DNSMesh.Test.TestNode do
   end
 
   # What the test VM was started with must not reach the nodes.
-  defp environment(opts) do
+  defp environment(opts, inetrc) do
     unset = ~w(DNS_CLUSTER_QUERY ERL_EPMD_PORT ERL_FLAGS ERL_AFLAGS ERL_ZFLAGS)
-    base = unset |> Map.new(&{&1, nil}) |> Map.put("ERL_CRASH_DUMP_SECONDS", "0")
+
+    base =
+      unset
+      |> Map.new(&{&1, nil})
+      |> Map.merge(%{"ERL_CRASH_DUMP_SECONDS" => "0", "ERL_INETRC" => inetrc})
 
     epmd =
       case opts[:epmd] do
