@@ -536,6 +536,39 @@ defmodule DNSMesh.ResolverModuleTest do
     end
   end
 
+  describe "items that DNS is not asked for:" do
+    test "nodes listed as atoms are connected as they are, and looked up by nobody", %{test: name} do
+      module = resolver(lookup: fn _, _ -> [{10, 0, 0, 1}] end)
+      watched!(name, resolver: module, query: [:node1@node1, :"b@b.test"])
+      assert_receive {:connect_node, [:node1@node1]}, @patience
+      assert_receive {:connect_node, [:"b@b.test"]}, @patience
+      await_rounds(name, 2)
+      refute_received {:lookup, _}
+      refute_received {:connect_node, _}
+      assert peers(name) == [{"b@b.test", :connected}, {"node1@node1", :connected}]
+    end
+
+    test "beside one that is looked up they are as good", %{test: name} do
+      module = resolver(lookup: fn "app.internal", :a -> [{10, 0, 0, 1}] end)
+      query = ["app.internal", :node1@node1]
+      start!(name, resolver: module, resource_types: [:a], query: query)
+      assert_receive {:connect_node, [:"app@10.0.0.1"]}, @patience
+      assert_receive {:connect_node, [:node1@node1]}, @patience
+    end
+
+    test "a basename that only an epmd could tell is refused at the start" do
+      for query <- ["*@app.internal", "app-*@app.internal", [:a@b, {"*", "app.internal"}]] do
+        error =
+          assert_raise ArgumentError, fn ->
+            DNSMesh.start_link(query: query, resolver: resolver())
+          end
+
+        assert error.message =~ ":resolver, which stands for DNS and cannot ask epmd"
+        assert error.message =~ ~r/got: ".*\*@app.internal"/
+      end
+    end
+  end
+
   test "a module without the four functions is refused" do
     for bad <- [Enum, NoSuchModule, "module", 1, %{}] do
       expected =
