@@ -130,6 +130,53 @@ defmodule DNSMesh.RosterTest do
       assert state(roster, "app@10.0.0.3").state == :connected
     end
 
+    test "is judged by all that other lookups say of the same name, or each answer would make it due anew" do
+      named = fn ip -> %Candidates{query: "n", names: %{"app@n.net" => {[ip], nil}}} end
+
+      answers = [
+        {:answer, :a, named.(ip(5))},
+        {:answer, :aaaa, named.({0xFDAA, 0, 0, 0, 0, 0, 0, 5})}
+      ]
+
+      polls =
+        for poll <- 0..9, event <- [{:round, world()} | answers], do: {poll * @interval, event}
+
+      {roster, effects} =
+        play(Roster.new(config(), 1), polls ++ [{50_000, {:joined, "app@n.net", false}}])
+
+      assert joins(effects) == ["app@n.net"]
+      assert %Peer{state: :waiting, failures: 1} = state(roster, "app@n.net")
+
+      {roster, effects} =
+        play(roster, for(event <- [{:round, world()} | answers], do: {50_001, event}))
+
+      assert joins(effects) == []
+      assert %Peer{state: :waiting} = state(roster, "app@n.net")
+    end
+
+    test "with the names at an address ends what stood for it, at once" do
+      for {stand_in, reason} <- [
+            {"*@10.0.0.5", {:epmd, :silent}},
+            {"app@10.0.0.5", {:no_host_name, :timeout}}
+          ] do
+        names = %{stand_in => {[ip(5)], {:held, reason}}}
+        held = %Candidates{query: "q", names: names, unknown: [ip(5)]}
+        found = %Candidates{query: "q", names: %{"app@n5.net" => {[ip(5)], nil}}}
+        start = [{0, {:round, world()}}, {1, {:answer, :q, held}}]
+
+        {roster, _effects} = play(Roster.new(config(), 1), start)
+        assert %Peer{state: :held, reason: ^reason} = state(roster, stand_in)
+        {roster, effects} = play(roster, [{2, {:answer, :q, found}}])
+        assert joins(effects) == ["app@n5.net"]
+        assert [%Peer{name: "app@n5.net"}] = Roster.peers(roster)
+
+        # And the other way round nobody is lost.
+        {roster, _effects} = play(roster, [{3, {:answer, :q, held}}])
+        assert %Peer{missing_since: nil} = state(roster, "app@n5.net")
+        assert %Peer{state: :held} = state(roster, stand_in)
+      end
+    end
+
     test "is not judged before the first round" do
       assert {_, []} = play(Roster.new(config(), 1), [{0, {:answer, :q, nil, [ip(2)]}}])
     end

@@ -55,6 +55,7 @@ defmodule DNSMesh.NamedPeers.ByHostTest do
                  for(other <- nodes, do: seen(other, node))
 
         assert problems(node, :unresolved) == []
+        assert Mesh.status(node).naming == "named by its host: so are its peers"
       end
 
       # Addresses need no reverse name for that.
@@ -255,6 +256,24 @@ defmodule DNSMesh.NamedPeers.ByHostTest do
             )
 
       assert Mesh.joins(a) == [{"#{b.name}", true}]
+    end
+
+    test "a host with addresses of both families is one peer, dialled ever more rarely" do
+      zone = Map.put(service(1..1), {"app-1.svc.test", :aaaa}, ["fdaa::3"])
+      dns = dns(zone)
+      port = Ports.free_port()
+      a = node!("app@app-0.svc.test", port)
+      both = [resource_types: [:a, :aaaa], allow: ["127.0.0.0/8", "fdaa::/16"]]
+      mesh!(a, dns, [query: "app@app-1.svc.test"] ++ both)
+
+      Mesh.await_rounds(a, 12)
+      # At 0, 100, 300 and 700 ms, give or take a fifth.
+      assert length(Mesh.joins(a)) in 2..5
+      assert %{state: :waiting} = Mesh.peer(a, "app@app-1.svc.test")
+      assert problems(a, :wrong_family) == []
+
+      b = node!("app@app-1.svc.test", port)
+      assert TestNode.await_exactly(a, [b])
     end
 
     test "loopback has to be allowed: a node named by host does not live there for all we know" do

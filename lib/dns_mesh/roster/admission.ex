@@ -89,6 +89,7 @@ defmodule DNSMesh.Roster.Admission do
     {roster, _room, left_out} =
       Enum.reduce(names, {roster, room(roster), 0}, fn {name, candidate}, so_far ->
         {roster, room, left_out} = so_far
+        candidate = known(roster.answers, name, candidate)
 
         case roster.peers do
           %{^name => peer} ->
@@ -110,6 +111,21 @@ defmodule DNSMesh.Roster.Admission do
     details = %{left_out: left_out, max_peers: roster.max_peers}
     Book.problem({roster, effects}, left_out > 0, {:peer_budget, key}, nil, details, now)
   end
+
+  # Several lookups may list one name, each with something of its own to say of it (a host's IPv4 addresses, its IPv6
+  # ones). It is judged by all of that; else each answer would change its state anew, and make it due at every poll.
+  defp known(answers, _name, candidate) when map_size(answers) == 1, do: candidate
+
+  defp known(answers, name, _candidate) do
+    candidates = for {_key, %{^name => candidate}} <- answers, do: candidate
+    {_ips, verdict} = Enum.min_by(candidates, &rank/1)
+    {candidates |> Enum.flat_map(&elem(&1, 0)) |> Enum.uniq(), verdict}
+  end
+
+  defp rank({_ips, :join}), do: 0
+  defp rank({_ips, nil}), do: 1
+  defp rank({_ips, {:held, _reason}}), do: 2
+  defp rank({_ips, {:refused, _reason}}), do: 3
 
   # Names that are refused, or held by policy, have a room of their own: they must not crowd out the good ones, nor grow
   # without bound. One that is linked all the same moves over to the others, so there is a bound on both together too.
