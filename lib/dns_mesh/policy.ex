@@ -53,8 +53,8 @@ defmodule DNSMesh.Policy do
 
   # OTP connects long names (whose host has a dot, or is an IPv6 address) with long names, short ones with short ones.
   defp name_fault(_name, {:refused, :bad_node_name}, _names), do: nil
-  # It stands for an address whose names are not known.
-  defp name_fault(_name, {:held, {:epmd, _why}}, _names), do: nil
+  # It stands for an address whose nodes' names are not known yet.
+  defp name_fault(_name, {:held, _why}, _names), do: nil
 
   defp name_fault(name, _verdict, names) do
     long? = :binary.match(name, [".", ":"]) != :nomatch
