@@ -30,9 +30,11 @@ defmodule DNSMesh.NamedPeers.ShortNamesTest do
     Mesh.start!(node, Keyword.merge(base, opts))
   end
 
-  # This machine's own resolv.conf and hosts file have no say.
+  # This machine's own resolv.conf and hosts file have no say; these are not there.
   defp no_files(tmp_dir),
-    do: [files: %{resolv_conf: Path.join(tmp_dir, "none"), hosts: Path.join(tmp_dir, "none")}]
+    do: [
+      files: %{resolv_conf: Path.join(tmp_dir, "resolv.conf"), hosts: Path.join(tmp_dir, "hosts")}
+    ]
 
   defp await_problem(node, kind, wanted? \\ fn _ -> true end),
     do: Mesh.await(node, [:problem, :raised], DNSMesh, &(&1.problem == kind and wanted?.(&1)))
@@ -91,6 +93,21 @@ defmodule DNSMesh.NamedPeers.ShortNamesTest do
       assert Enum.uniq(asked(dns)) |> Enum.sort() == [{"node2", :a}, {"node3", :a}]
     end
 
+    test "are searched for in the domains of resolv.conf, and joined under the name as written",
+         %{
+           tmp_dir: tmp_dir
+         } do
+      dns = dns(%{{"node2.stack.test", :a} => ["127.0.0.3"]})
+      port = Ports.free_port()
+      [node1, node2] = for n <- 1..2, do: short!("node#{n}@node#{n}", port)
+      files = no_files(tmp_dir)
+      File.write!(files[:files].resolv_conf, "search stack.test\n")
+      mesh!(node1, dns, [query: @list] ++ files)
+
+      assert TestNode.await_exactly(node1, [node2])
+      assert %{state: :connected} = Mesh.peer(node1, "node2@node2")
+    end
+
     test "with two addresses behind the host: one node, and a word about SRV", %{tmp_dir: tmp_dir} do
       dns = dns(%{{"node2", :a} => ["127.0.0.3", "127.0.0.4"]})
       port = Ports.free_port()
@@ -135,6 +152,27 @@ defmodule DNSMesh.NamedPeers.ShortNamesTest do
       hosts = %{"laptop" => "127.0.0.1"}
       TestNode.start!(name: name, names: :short, epmd: {:port, epmd.port}, hosts: hosts)
     end
+  end
+
+  test "an address whose own name (PTR) has no dot is a peer with a short name, and not refused before that is known",
+       %{
+         tmp_dir: tmp_dir
+       } do
+    pointer = {"3.0.0.127.in-addr.arpa", :ptr}
+    zone = running(["node2"]) |> Map.merge(%{{"app", :a} => ["127.0.0.3"], pointer => :silent})
+    dns = dns(zone)
+    port = Ports.free_port()
+    [a, b] = for n <- 1..2, do: short!("app@node#{n}", port)
+    mesh!(a, dns, [query: "app", timeout: 200] ++ no_files(tmp_dir))
+
+    Mesh.await_rounds(a, 2)
+    assert %{state: :held, reason: {:no_host_name, :timeout}} = Mesh.peer(a, "app@127.0.0.3")
+
+    assert for(%{problem: :short_names} = told <- Mesh.drain(a, [:problem, :raised]), do: told) ==
+             []
+
+    ScriptedDNS.put(dns, pointer, [{:asked, :ptr, nil, "node2"}])
+    assert TestNode.await_exactly(a, [b])
   end
 
   describe "atoms in :query" do

@@ -9,7 +9,6 @@ defmodule DNSMesh.NamedPeers.UnknownBasenamesTest do
 
   defp dns(zone), do: start_supervised!({ScriptedDNS, zone: zone})
 
-  # Epmd takes 127.0.0.1 at its port, so it is on the port of the test's epmds alone; everybody's own node registers there.
   defp epmd!(addresses), do: Epmd.start!(addresses: addresses)
 
   defp node!(name, epmd, opts \\ []),
@@ -106,7 +105,7 @@ defmodule DNSMesh.NamedPeers.UnknownBasenamesTest do
     end
   end
 
-  test "a silent epmd and an absent one are a reason at their addresses, no failure of the round, told after an interval" do
+  test "a silent epmd and an absent one are a reason at their addresses, and no failure of the round" do
     silent = "127.0.0.8"
     dns = dns(%{{"app.test", :a} => ["127.0.0.3", silent, @dead]})
     epmd = epmd!(["127.0.0.2", "127.0.0.3"])
@@ -134,6 +133,19 @@ defmodule DNSMesh.NamedPeers.UnknownBasenamesTest do
     assert TestNode.await_exactly(a, [b, c])
     Mesh.await(a, [:problem, :cleared], DNSMesh, &(&1.problem == :epmd_unreachable))
     assert for(%{state: :held} = peer <- Mesh.status(a).peers, do: peer) == []
+  end
+
+  test "an absent epmd is worth a word after an interval: its machine may just be starting" do
+    dns = dns(%{{"app.test", :a} => [@dead]})
+    epmd = epmd!(["127.0.0.2"])
+    a = node!("a@127.0.0.2", epmd)
+    mesh!(a, dns, interval: 1_500)
+    Mesh.await(a, [:round, :stop])
+
+    for _ <- 1..3, do: Mesh.poll!(a)
+    assert %{state: :held, reason: {:epmd, :refused}} = Mesh.peer(a, "*@#{@dead}")
+    assert Mesh.drain(a, [:problem, :raised]) == []
+    assert %{peers: ["*@127.0.0.9"]} = await_problem(a, :epmd_unreachable)
   end
 
   test "a peer known before stays one while its epmd says nothing" do
