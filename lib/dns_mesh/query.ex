@@ -120,15 +120,29 @@ defmodule DNSMesh.Query do
 
   defp item!("dir:" <> path = text, _check), do: source!(Directory, [path: path], text)
 
-  defp item!(":" <> _ = text, _check),
-    do:
-      bad_item!(text, "in a string a node is written as its name, without the colon: node1@node1")
-
   defp item!(text, check) do
     case String.split(text, "@") do
-      [host] -> dns!(text, nil, host, check)
-      [basename, host] -> dns!(text, basename, host, check)
-      _more -> bad_item!(text, "it holds more than one @")
+      [host] ->
+        dns!(text, nil, host, check)
+
+      # Not ::1, which has no @.
+      [":" <> _, _host] ->
+        bad_item!(
+          text,
+          "in a string a node is written as its name: write node1@node1, without the colon"
+        )
+
+      ["", _host] ->
+        bad_item!(text, "no basename stands before its @")
+
+      [_basename, ""] ->
+        bad_item!(text, "no host stands behind its @")
+
+      [basename, host] ->
+        dns!(text, basename, host, check)
+
+      _more ->
+        bad_item!(text, "it holds more than one @")
     end
   end
 

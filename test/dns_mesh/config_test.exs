@@ -15,6 +15,7 @@ defmodule DNSMesh.ConfigTest do
           {"tasks.minotaur-stack_minotaur", [{nil, "tasks.minotaur-stack_minotaur"}]},
           {"app.internal.", [{nil, "app.internal."}]},
           {"10.0.0.5,fdaa::3", [{nil, "10.0.0.5"}, {nil, "fdaa::3"}]},
+          {"::1,app@::1", [{nil, "::1"}, {"app", "::1"}]},
           {["one.host", {"a", "one.host"}], [{nil, "one.host"}, {"a", "one.host"}]}
         ] do
       test "#{inspect(query)} is understood" do
@@ -50,8 +51,8 @@ defmodule DNSMesh.ConfigTest do
           {{"a", :b},
            ~s(expected :query to be a string, {basename, query}, or list, got: {"a", :b})},
           {"a@b@c", ~s(got: "a@b@c" (it holds more than one @)},
-          {"@x", ~s(got: "@x" (its basename "" is not)},
-          {"x@", ~s(got: "x@" (the name is empty)},
+          {"@x", ~s(got: "@x" (no basename stands before its @)},
+          {"x@", ~s(got: "x@" (no host stands behind its @)},
           {"b c@x", ~s(got: "b c@x" (its basename "b c" is not)},
           {"a..b", ~s(got: "a..b" (the name has an empty part)},
           {"a b.c", ~s(got: "a b.c" (the name holds a blank)},

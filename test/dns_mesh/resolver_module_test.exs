@@ -542,6 +542,11 @@ defmodule DNSMesh.ResolverModuleTest do
       watched!(name, resolver: module, query: [:node1@node1, :"b@b.test"])
       assert_receive {:connect_node, [:node1@node1]}, @patience
       assert_receive {:connect_node, [:"b@b.test"]}, @patience
+
+      # A list of nodes that was begun before they were connected may have had them dialled once more.
+      await_rounds(name, 1)
+      await_rounds(name, 1)
+      flush_connects()
       await_rounds(name, 2)
       refute_received {:lookup, _}
       refute_received {:connect_node, _}
@@ -566,6 +571,14 @@ defmodule DNSMesh.ResolverModuleTest do
         assert error.message =~ ":resolver, which stands for DNS and cannot ask epmd"
         assert error.message =~ ~r/got: ".*\*@app.internal"/
       end
+    end
+  end
+
+  defp flush_connects do
+    receive do
+      {:connect_node, _} -> flush_connects()
+    after
+      0 -> :ok
     end
   end
 

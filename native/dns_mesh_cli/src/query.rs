@@ -41,7 +41,8 @@ fn item(text: &str) -> Result<Item, String> {
             _ => Err("its path does not begin with a /; write dir:/path".into()),
         };
     }
-    if let Some(atom) = text.strip_prefix(':') {
+    // Not ::1, which has no @.
+    if let Some(atom) = text.strip_prefix(':').filter(|atom| atom.contains('@')) {
         let name = atom.trim_matches('"');
         return Err(format!("write {name}, without the colon"));
     }
@@ -208,6 +209,14 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn an_address_that_starts_with_a_colon_is_no_atom() {
+        assert_eq!(
+            parse("::1,app@::1", "--query").unwrap(),
+            [item(None, "::1"), item(Some("app"), "::1")]
+        );
     }
 
     #[test]
