@@ -119,6 +119,7 @@ defmodule DNSMesh.NamedPeers.ByHostTest do
       Mesh.await_rounds(a, 2)
       assert TestNode.nodes(a) == [b.name]
       assert %{state: :connected} = Mesh.peer(a, "#{b.name}")
+      assert Mesh.missing(a) == []
     end
 
     test "junk targets never become atoms, and are refused as text" do
@@ -226,6 +227,7 @@ defmodule DNSMesh.NamedPeers.ByHostTest do
       TestNode.kill(b)
       assert TestNode.await_exactly(a, [])
       Mesh.await_rounds(a, 3)
+      assert Mesh.missing(a) == []
       b = node!("app@app-1.svc.test", port)
       assert TestNode.await_exactly(a, [b])
 

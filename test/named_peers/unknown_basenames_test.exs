@@ -162,29 +162,21 @@ defmodule DNSMesh.NamedPeers.UnknownBasenamesTest do
       Mesh.await_rounds(a, 3)
       assert %{state: :held, reason: {:epmd, _why}} = Mesh.peer(a, "*@127.0.0.3")
       assert TestNode.nodes(a) == [b.name]
-      assert missing(a) == []
+      assert Mesh.missing(a) == []
     end
 
     # It goes and comes back in the meantime: its name was not forgotten.
     TestNode.kill(b)
     assert TestNode.await_exactly(a, [])
     Mesh.await_rounds(a, 2)
-    assert missing(a) == []
+    assert Mesh.missing(a) == []
     assert %{state: state} = Mesh.peer(a, "b@127.0.0.3")
     assert state in [:new, :joining, :waiting]
 
     # A conclusive "nobody" of its epmd is another thing.
     ScriptedEpmd.says(other, [])
     Mesh.await_rounds(a, 2)
-    assert missing(a) == ["b@127.0.0.3"]
-  end
-
-  # The names that no answer lists now; they are not forgotten before a minute.
-  defp missing(node) do
-    {_config, roster, _lookups, _own_name, _now} =
-      TestNode.call(node, GenServer, :call, [DNSMesh, :status])
-
-    for {name, %{missing_since: since}} when since != nil <- roster.peers, do: name
+    assert Mesh.missing(a) == ["b@127.0.0.3"]
   end
 
   test "junk names never become atoms, and are refused as text" do

@@ -10,7 +10,7 @@ defmodule DNSMesh.Test.Mesh do
   Events reach the process that started the node, in the order in which the node told them.
   """
 
-  alias DNSMesh.{Config, Poller}
+  alias DNSMesh.{Config, Poller, Roster}
   alias DNSMesh.Test.TestNode
 
   # As short as the option allows: a test counts polls, it does not wait for seconds.
@@ -62,6 +62,15 @@ defmodule DNSMesh.Test.Mesh do
   @spec peer(TestNode.t(), String.t(), atom) :: map | nil
   def peer(node, peer, name \\ DNSMesh),
     do: Enum.find(status(node, name).peers, &(&1.name == peer))
+
+  @doc "The names held that no answer lists any more. No status shows that: they are forgotten after a minute at the earliest."
+  @spec missing(TestNode.t(), atom) :: [String.t()]
+  def missing(node, name \\ DNSMesh) do
+    {_config, roster, _lookups, _own_name, _now} =
+      TestNode.call(node, GenServer, :call, [name, :status])
+
+    for peer <- Roster.peers(roster), peer.missing_since != nil, do: peer.name
+  end
 
   @doc "Waits until `count` rounds have ended from now on."
   @spec await_rounds(TestNode.t(), pos_integer, atom) :: :ok
