@@ -31,7 +31,7 @@ defmodule DNSMesh.Telemetry do
   | `:wrong_family`, `:not_allowed` | every peer listed is refused for that reason | `:peers`, `:node` |
   | `:unresolved` | no peer listed has a host that has an address | `:peers`, `:node` |
   | `:several_addresses` | several addresses stand behind the host of an item that names one node | `:query`, `:addresses` |
-  | `:epmd_unreachable` | for at least an interval, the epmd at an address of a `*@host` item told no names | `:peers` |
+  | `:epmd_unreachable` | for at least two intervals, the epmd at an address of a `*@host` item told no names | `:peers` |
   | `:peer_budget` | an answer lists more names than `:max_peers` | `:left_out`, `:max_peers` |
   | `:atom_budget` | too many new names lately | `:peers` |
   | `:no_own_address` | this node does not know its own address | `:reason` |

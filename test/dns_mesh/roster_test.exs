@@ -177,6 +177,23 @@ defmodule DNSMesh.RosterTest do
       end
     end
 
+    test "without an epmd at one poll, and with one at the next, is not worth a word" do
+      held = %{"*@10.0.0.5" => {[ip(5)], {:held, {:epmd, :refused}}}}
+      held = %Candidates{query: "q", names: held, unknown: [ip(5)]}
+
+      found = %Candidates{query: "q", names: %{"app@10.0.0.5" => {[ip(5)], nil}}}
+      poll = fn time, answer -> [{time, {:round, world()}}, {time + 1, {:answer, :q, answer}}] end
+
+      # A poll may come a tenth of the interval late, and the look at what is wrong comes before its answer.
+      late = @interval + 501
+      {_roster, effects} = play(Roster.new(config(), 1), poll.(0, held) ++ poll.(late, found))
+      assert raised(effects) == []
+
+      polls = Enum.flat_map(0..2, &poll.(&1 * late, held))
+      {_roster, effects} = play(Roster.new(config(), 1), polls)
+      assert raised(effects) == [:epmd_unreachable]
+    end
+
     test "is not judged before the first round" do
       assert {_, []} = play(Roster.new(config(), 1), [{0, {:answer, :q, nil, [ip(2)]}}])
     end

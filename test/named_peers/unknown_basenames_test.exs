@@ -135,7 +135,7 @@ defmodule DNSMesh.NamedPeers.UnknownBasenamesTest do
     assert for(%{state: :held} = peer <- Mesh.status(a).peers, do: peer) == []
   end
 
-  test "an absent epmd is worth a word after an interval: its machine may just be starting" do
+  test "an absent epmd is worth a word after two intervals: its machine may just be starting" do
     dns = dns(%{{"app.test", :a} => [@dead]})
     epmd = epmd!(["127.0.0.2"])
     a = node!("a@127.0.0.2", epmd)

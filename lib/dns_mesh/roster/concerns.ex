@@ -45,11 +45,12 @@ defmodule DNSMesh.Roster.Concerns do
   defp kind(reason) when is_tuple(reason), do: elem(reason, 0)
   defp kind(reason), do: reason
 
-  # An address without an epmd is a machine whose node is still starting; after an interval it is worth a word.
+  # An address without an epmd is a machine whose node is still starting. A word is due when it has been silent in two
+  # polls that are an interval apart, and the look at it comes before the second one's answer.
   defp silent_epmd({roster, _effects} = acc, now) do
     silent =
       for {name, %Peer{state: :held, reason: {:epmd, _why}, since: since}} <- roster.peers,
-          now - since >= roster.interval,
+          now - since >= 2 * roster.interval,
           do: name
 
     Book.problem(acc, silent != [], :epmd_unreachable, nil, %{peers: Enum.sort(silent)}, now)
