@@ -9,6 +9,11 @@ needs = [
   netns:
     {"network and mount namespaces (root on Linux, and not in a chroot)",
      available?.("unshare", ["-n", "-m", "true"])},
+  fuse:
+    {"/dev/fuse (root on Linux)", available?.("unshare", ["-m", "sh", "-c", "exec 3<>/dev/fuse"])},
+  setpriv:
+    {"setpriv (root on Linux)",
+     available?.("setpriv", ["--bounding-set", "-dac_override", "true"])},
   dnsmasq: {"dnsmasq", System.find_executable("dnsmasq") != nil}
 ]
 

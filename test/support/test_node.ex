@@ -50,6 +50,7 @@ defmodule DNSMesh.Test.TestNode do
     * `:label` – what `{:from_node, label, message}` says, by default the node's name (or `:nonode@nohost`)
     * `:exit_status` – `true`: the process `node.peer` ends with `{:exit_status, status}`, for a test that monitors it
     * `:boot_timeout` – 15_000 ms
+    * `:within` – a command that the VM is run by, `["unshare", "-m"]`
   """
   @spec start(keyword) :: {:ok, t} | {:error, term}
   def start(opts \\ []) do
@@ -58,7 +59,7 @@ defmodule DNSMesh.Test.TestNode do
 
     options = %{
       connection: :standard_io,
-      exec: "erl" |> System.find_executable() |> String.to_charlist(),
+      exec: executable(Keyword.get(opts, :within, [])),
       args: opts |> arguments() |> Enum.map(&String.to_charlist/1),
       env: environment(opts, inetrc),
       peer_down: if(opts[:exit_status], do: :crash, else: :stop),
@@ -242,6 +243,19 @@ defmodule DNSMesh.Test.TestNode do
     :peer.stop(peer)
   catch
     :exit, _gone_already -> :ok
+  end
+
+  defp executable(within) do
+    [program | arguments] =
+      for command <- Enum.take(within, 1) ++ ["erl"], do: System.find_executable(command)
+
+    case within do
+      [] ->
+        String.to_charlist(program)
+
+      [_ | flags] ->
+        {String.to_charlist(program), Enum.map(flags ++ arguments, &String.to_charlist/1)}
+    end
   end
 
   ## Flags
