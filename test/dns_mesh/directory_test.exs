@@ -5,7 +5,7 @@ defmodule DNSMesh.DirectoryTest do
   alias DNSMesh.{Answer, Directory}
   alias DNSMesh.Directory.{Entries, Turn}
   alias DNSMesh.Source.Runner
-  alias DNSMesh.Test.Await
+  alias DNSMesh.Test.{Atoms, Await}
 
   @me "me@10.0.0.1"
   @day 86_400
@@ -14,7 +14,8 @@ defmodule DNSMesh.DirectoryTest do
     name = "dns_mesh_directory_#{System.pid()}_#{System.unique_integer([:positive])}"
     path = Path.join(System.tmp_dir!(), name)
     File.mkdir!(path)
-    on_exit(fn -> File.rm_rf!(path) end)
+    # File.rm_rf!/1 does not find names that are not in the VM's encoding.
+    on_exit(fn -> System.cmd("rm", ["-rf", path]) end)
     %{path: path, context: %{mesh: test, node: @me, interval: 100, timeout: 5_000}}
   end
 
@@ -32,6 +33,11 @@ defmodule DNSMesh.DirectoryTest do
   defp entry(c, name), do: Path.join(c.path, name)
   defp put!(c, name), do: c |> entry(name) |> File.touch!()
   defp put!(c, name, time), do: c |> entry(name) |> File.touch!(time)
+
+  defp put_many!(c, command) do
+    {_, 0} = System.cmd("sh", ["-c", "cd \"$0\" && " <> command, c.path])
+  end
+
   defp files(c), do: c.path |> File.ls!() |> Enum.sort()
 
   # What the folder's own clock says.
@@ -265,8 +271,16 @@ defmodule DNSMesh.DirectoryTest do
       assert files(c) == Enum.sort([@me | before])
     end
 
+    test "nothing is by a clock that is not the folder's", c do
+      File.mkdir!(entry(c, @me))
+      put!(c, "ahead@10.0.0.2", now(c) + 3 * @day)
+      put!(c, "a@10.0.0.3")
+      assert {:partial, ["ahead@10.0.0.2"], _} = discover(c)
+      assert "a@10.0.0.3" in files(c)
+    end
+
     test "a thousand of them go in several rounds", c do
-      for n <- 1..1_000, do: put!(c, "old#{n}@10.0.0.2", c.old)
+      put_many!(c, ~s(seq -f "old%g@10.0.0.2" 1000 | xargs touch -d @#{c.old}))
       for _ <- 1..3, do: assert(discover(c) == {:ok, [@me]})
       assert length(files(c)) == 1_000 - 3 * 256 + 1
       discover(c)
@@ -286,9 +300,8 @@ defmodule DNSMesh.DirectoryTest do
           [<<255, 254, ?@, 200>>] ++ for(n <- 1..500, do: "strange #{n}@h")
 
       for name <- junk, do: put!(c, name)
-      before = :erlang.system_info(:atom_count)
       assert discover(c) == {:partial, [@me], {:junk_names, length(junk)}}
-      assert_in_delta :erlang.system_info(:atom_count), before, 200
+      for "strange" <> _ = name <- junk, do: refute(Atoms.atom?(name))
     end
 
     test "is not opened, followed or entered, whatever its name", c do
@@ -342,7 +355,7 @@ defmodule DNSMesh.DirectoryTest do
     end
 
     test "holds 10 000 entries is read quickly", c do
-      for n <- 1..10_000, do: put!(c, "n#{n}@10.0.#{div(n, 256)}.#{rem(n, 256)}")
+      put_many!(c, ~s(seq -f "n%g@10.0.0.1" 10000 | xargs touch))
       {micros, {:ok, names}} = :timer.tc(fn -> discover(c, timeout: 60_000) end)
       assert length(names) == 10_001
       # 0.2 s on an idle machine of two cores.

@@ -19,6 +19,19 @@ defmodule DNSMesh.ErrorTest do
     end
   end
 
+  test "every fault of a shared folder names the folder and the remedy" do
+    faults = ~w(missing not_a_folder read_only no_permission full stale replaced)a
+
+    sentences =
+      for why <- faults ++ [:eio], do: DNSMesh.Error.message({:folder, why, "/shared/nodes"})
+
+    assert length(Enum.uniq(sentences)) == 8
+
+    for sentence <- sentences ++ [DNSMesh.Error.message({:folder_stuck, "/shared/nodes"})] do
+      assert sentence =~ ~r/^the folder \/shared\/nodes .+: (mount|correct|give|free|look) /
+    end
+  end
+
   # A text, or whatever the sentence for that tag can be made of.
   @values %{
     bad_name: :empty,

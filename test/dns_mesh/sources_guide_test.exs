@@ -13,7 +13,7 @@ defmodule DNSMesh.SourcesGuideTest do
   setup_all do
     [[_, example]] = Regex.scan(~r/```elixir\n(.*?)```/s, File.read!(@guide))
     [{module, _}] = Code.compile_string(example, @guide)
-    %{module: module, lines: example |> String.split("\n", trim: true) |> length()}
+    %{source_module: module, lines: example |> String.split("\n", trim: true) |> length()}
   end
 
   setup c do
@@ -24,7 +24,7 @@ defmodule DNSMesh.SourcesGuideTest do
       )
 
     on_exit(fn -> File.rm(path) end)
-    {:ok, source} = Runner.validate({c.module, path})
+    {:ok, source} = Runner.validate({c.source_module, path})
     %{path: path, source: source}
   end
 
@@ -54,7 +54,7 @@ defmodule DNSMesh.SourcesGuideTest do
   end
 
   test "its example checks its argument", c do
-    assert Runner.validate({c.module, 42}) ==
+    assert Runner.validate({c.source_module, 42}) ==
              {:error, "expected the path of a file, got: 42"}
   end
 end
