@@ -119,7 +119,7 @@ defmodule DNSMesh.Directory do
       {:ok, files, device} ->
         sorted = Entries.sort(files, clock, expiry)
         # Without a clock of its own nobody should say what is old.
-        if clock != nil, do: Folder.remove(path, sorted.old)
+        _ = if clock != nil, do: Folder.remove(path, sorted.old)
         fault = fault(fault, path) || unusual(node, own) || junk(sorted.junk)
         answer(sorted.listed, sorted.listed -- [own], fault, {path, device}, turn)
 

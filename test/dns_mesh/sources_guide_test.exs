@@ -34,6 +34,22 @@ defmodule DNSMesh.SourcesGuideTest do
     Runner.read(reason)
   end
 
+  test "its queries are understood" do
+    guide = File.read!(@guide)
+    queries = Regex.scan(~r/^    \{DNSMesh, (query: .+)\}$/m, guide, capture: :all_but_first)
+    assert length(queries) == 4
+
+    for [query] <- queries do
+      {opts, _} = Code.eval_string("[" <> query <> "]")
+      assert %DNSMesh.Config{} = DNSMesh.Config.new!(opts, nil)
+    end
+
+    for [query] <-
+          Regex.scan(~r/DNS_CLUSTER_QUERY[=:] ?([^`\s]+)/, guide, capture: :all_but_first) do
+      assert %DNSMesh.Config{} = DNSMesh.Config.new!([], query)
+    end
+  end
+
   test "its example has 20 lines at most", c do
     assert c.lines <= 20
   end

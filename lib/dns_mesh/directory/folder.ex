@@ -46,8 +46,9 @@ defmodule DNSMesh.Directory.Folder do
   @doc "Removes these files. What cannot be removed stays."
   @spec remove(path(), [String.t()]) :: :ok
   def remove(path, names) do
-    for name <- Enum.take(names, @max_removed), do: :file.delete(Path.join(path, name), [:raw])
-    :ok
+    names
+    |> Enum.take(@max_removed)
+    |> Enum.each(&:file.delete(Path.join(path, &1), [:raw]))
   end
 
   @doc "Takes this node's entry away."
@@ -75,7 +76,7 @@ defmodule DNSMesh.Directory.Folder do
         {:ok, clock}
       else
         error ->
-          :file.delete(temporary, [:raw])
+          _ = :file.delete(temporary, [:raw])
           error
       end
     end
