@@ -16,7 +16,7 @@ defmodule DNSMesh.DirectoryTest do
     File.mkdir!(path)
     # File.rm_rf!/1 does not find names that are not in the VM's encoding.
     on_exit(fn -> System.cmd("rm", ["-rf", path]) end)
-    %{path: path, context: %{mesh: test, node: @me, interval: 100, timeout: 5_000}}
+    %{path: path, context: %{mesh: test, node: @me, interval: 100, timeout: 60_000}}
   end
 
   defp discover(c, opts \\ []) do
@@ -128,7 +128,7 @@ defmodule DNSMesh.DirectoryTest do
 
         assert %{type: :regular, size: 0, mtime: mtime} = File.lstat!(entry(c, @me), time: :posix)
 
-        assert_in_delta mtime, now(c), 3
+        assert_in_delta mtime, now(c), 30
       end
 
       assert files(c) == [@me, "precious"]
@@ -190,13 +190,13 @@ defmodule DNSMesh.DirectoryTest do
 
     test "is 30 s, or what the option says", c do
       now = now(c)
-      for age <- [0, 25, 35, 55, 65], do: put!(c, "age#{age}@10.0.0.2", now - age)
+      for age <- [0, 15, 45, 75], do: put!(c, "age#{age}@10.0.0.2", now - age)
       ages = &for "age" <> name <- names(&1), do: name |> Integer.parse() |> elem(0)
-      assert Enum.sort(ages.(discover(c))) == [0, 25]
-      assert Enum.sort(ages.(discover(c, expiry: 60_000))) == [0, 25, 35, 55]
+      assert Enum.sort(ages.(discover(c))) == [0, 15]
+      assert Enum.sort(ages.(discover(c, expiry: 60_000))) == [0, 15, 45]
       assert Enum.sort(ages.(discover(c, expiry: 10_000))) == [0]
       # None of them is old enough to go.
-      assert length(files(c)) == 6
+      assert length(files(c)) == 5
     end
 
     test "is never less than three rounds", c do
@@ -356,10 +356,10 @@ defmodule DNSMesh.DirectoryTest do
 
     test "holds 10 000 entries is read quickly", c do
       put_many!(c, ~s(seq -f "n%g@10.0.0.1" 10000 | xargs touch))
-      {micros, {:ok, names}} = :timer.tc(fn -> discover(c, timeout: 60_000) end)
+      {micros, {:ok, names}} = :timer.tc(fn -> discover(c) end)
       assert length(names) == 10_001
       # 0.2 s on an idle machine of two cores.
-      assert micros < 5_000_000
+      assert micros < 10_000_000
     end
   end
 
@@ -421,13 +421,13 @@ defmodule DNSMesh.DirectoryTest do
 
       {:ok, round} =
         Task.start(fn ->
-          Turn.run({c.context.mesh, c.path}, 5_000, fn _turn ->
+          Turn.run({c.context.mesh, c.path}, 60_000, fn _turn ->
             send(me, :under_way)
             receive do: (:go_on -> put!(c, @me))
           end)
         end)
 
-      assert_receive :under_way
+      assert_receive :under_way, 5_000
       [worker] = for pid <- Process.list(), waiting_for_us?(pid, round), do: pid
       leaving = Task.async(fn -> Directory.leave([path: c.path], c.context) end)
       assert Await.holds?(fn -> Process.alive?(leaving.pid) end, 50)

@@ -236,7 +236,7 @@ defmodule DNSMesh.SourceTest do
       {monitor, pid} = Runner.run({Puppet, fn _ -> Process.sleep(:infinity) end}, @context, & &1)
       refute pid in (Process.info(self(), :links) |> elem(1))
       Process.exit(pid, :kill)
-      assert_receive {:DOWN, ^monitor, :process, ^pid, :killed}
+      assert_receive {:DOWN, ^monitor, :process, ^pid, :killed}, 5_000
       refute_receive _anything, 20
     end
   end
@@ -302,7 +302,7 @@ defmodule DNSMesh.SourceTest do
           )
         end)
 
-      assert micros in 900_000..2_000_000
+      assert micros in 900_000..10_000_000
 
       for _ <- 1..2 do
         assert_received {:hanging, pid}
