@@ -82,7 +82,7 @@ defmodule DNSMesh.Lookups do
 
         # It gave names, and yet something is wrong.
         {:ok, %Answer{fault: fault} = answer} when fault != nil ->
-          {true, fault, %{reason: fault, server: answer.server}}
+          {true, face(fault), %{reason: fault, server: answer.server}}
 
         _conclusive ->
           {false, nil, %{}}
@@ -97,6 +97,10 @@ defmodule DNSMesh.Lookups do
       now
     )
   end
+
+  # How many there are is no news.
+  defp face({:junk_names, _count}), do: :junk_names
+  defp face(fault), do: fault
 
   defp truncation_problem(acc, {query, type} = key, result, now) do
     there? = match?({:ok, %Answer{truncated?: true}}, result)

@@ -51,7 +51,7 @@ defmodule DNSMesh.Outside do
       {tell_ourselves(Source.Runner.call(source, context(me, config), fn _hosts -> %{} end)), nil}
 
   def ask(outside, {%Query{source: {_module, _arg} = source}, :names}, me, config),
-    do: Source.Runner.run(source, context(me, config), &addresses(outside, &1, config.timeout))
+    do: Source.Runner.run(source, context(me, config), addresses(outside, now() + config.timeout))
 
   def ask(%way{} = outside, key, me, config), do: way.ask(outside, key, me, config.timeout)
 
@@ -86,8 +86,10 @@ defmodule DNSMesh.Outside do
   end
 
   # A little before the source's deadline, so that what has been found by then still counts.
-  defp addresses(%way{} = outside, hosts, timeout),
-    do: way.addresses(outside, hosts, max(timeout - div(timeout, 10) - 20, 1))
+  defp addresses(%way{} = outside, deadline),
+    do: fn hosts -> way.addresses(outside, hosts, max(deadline - now() - 150, 1)) end
+
+  defp now, do: System.monotonic_time(:millisecond)
 
   @doc """
   Starts dialling a node: an unlinked, monitored process, whose end (`{:DOWN, monitor, …, {:joined, outcome}}`) is the

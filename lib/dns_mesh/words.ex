@@ -54,10 +54,18 @@ defmodule DNSMesh.Words do
     """
   end
 
+  defp problem(%{problem: :lookup_failed, type: :names} = m) do
+    "#{m.query} may lack nodes: #{Error.message(m.reason)}. Links stay as they are; DNSMesh goes on asking"
+  end
+
   defp problem(%{problem: :lookup_failed} = m) do
     "looking up #{type(m.type)} of #{m.query} failed: #{Error.message(m.reason)}#{server(m.server)}. " <>
       "Links stay as they are; DNSMesh goes on asking"
   end
+
+  defp problem(%{problem: :nobody, types: [:names]} = m),
+    do:
+      "#{m.query} lists nobody. If nodes should be listed there, look whether they are, and at the spelling of the query"
 
   defp problem(%{problem: :nobody} = m) do
     "#{m.query} lists nobody: #{Error.message(m.reason)}#{server(m.server)}. " <>
