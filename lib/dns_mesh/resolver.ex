@@ -61,6 +61,9 @@ defmodule DNSMesh.Resolver do
 
   @spec result({:ok, map()} | {:error, failure()}) :: result()
   def result({:ok, %{truncated: truncated?} = answer}) do
+    answer =
+      Map.merge(answer, %{hosts: Map.new(answer.hosts), registered: Map.new(answer.registered)})
+
     {:ok, struct!(Answer, answer |> Map.delete(:truncated) |> Map.put(:truncated?, truncated?))}
   end
 

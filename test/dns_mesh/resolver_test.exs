@@ -42,8 +42,8 @@ defmodule DNSMesh.ResolverTest do
                name: "app.internal",
                server: ScriptedDNS.address(dns),
                truncated: false,
-               hosts: %{},
-               registered: %{}
+               hosts: [],
+               registered: []
              }
     end
 

@@ -53,8 +53,8 @@ defmodule DNSMesh.Outside.VM do
       name: host,
       server: "this node's own host",
       truncated: false,
-      hosts: %{},
-      registered: %{}
+      hosts: [],
+      registered: []
     }
   end
 

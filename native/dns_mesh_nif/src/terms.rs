@@ -199,23 +199,21 @@ fn encode_answer<'a>(env: Env<'a>, answer: &Answer) -> Term<'a> {
     })
 }
 
-/// `%{ip => {:ok, value} | {:error, why}}`
+/// `[{ip, {:ok, value} | {:error, why}}]`. Not a map: before OTP 27.3, making one of more than a
+/// hundred or so keys on a thread that is no scheduler ends the VM (erlang/otp#8208).
 fn encode_by_ip<'a, T: Encoder, E>(
     env: Env<'a>,
     outcomes: &BTreeMap<IpAddr, Result<T, E>>,
     encode_error: impl Fn(Env<'a>, &E) -> Term<'a>,
 ) -> Term<'a> {
-    let (ips, outcomes): (Vec<_>, Vec<_>) = outcomes
-        .iter()
-        .map(|(&ip, outcome)| {
-            let outcome = match outcome {
-                Ok(value) => (atoms::ok(), value).encode(env),
-                Err(why) => (atoms::error(), encode_error(env, why)).encode(env),
-            };
-            (Ip(ip).encode(env), outcome)
-        })
-        .unzip();
-    Term::map_from_term_arrays(env, &ips, &outcomes).expect("each address is there once")
+    let outcomes = outcomes.iter().map(|(&ip, outcome)| {
+        let outcome = match outcome {
+            Ok(value) => (atoms::ok(), value).encode(env),
+            Err(why) => (atoms::error(), encode_error(env, why)).encode(env),
+        };
+        (Ip(ip), outcome)
+    });
+    outcomes.collect::<Vec<_>>().encode(env)
 }
 
 fn encode_no_host<'a>(env: Env<'a>, why: &NoHost) -> Term<'a> {
