@@ -16,6 +16,13 @@ address_of() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IP
 # page_of CONTAINER [PATH]: the page, asked for inside: its address need not be reachable from here.
 page_of() { timeout 5 docker exec "$1" curl -fsS --max-time 2 "http://localhost:4000/${2:-}"; }
 
+# booted CONTAINER…: waits until each has its page. How long a VM takes to boot is the machine's affair, what it takes from
+# then on DNSMesh's.
+booted() {
+  local id
+  for id in "$@"; do await 120 "the page of $id" page_of "$id"; done
+}
+
 # log_of CONTAINER: without what a terminal adds, and without the empty line that Elixir's older log format begins every
 # entry with. And without two words of OTP's, which come or not as it happens: when a node goes, that its `global` of one
 # node has made another drop it too before it noticed by itself; and that the process which serves a page has crashed, as
