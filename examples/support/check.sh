@@ -125,4 +125,9 @@ need_root() { [ "$(id -u)" = 0 ] || skip "takes root (network namespaces)"; }
 need_docker() {
   command -v docker >/dev/null || skip "docker is not installed"
   timeout 20 docker version >/dev/null 2>&1 || skip "no Docker engine answers"
+  # Its containers and networks have names: one run of a check at a time, however many there are.
+  exec {check_lock}>"${TMPDIR:-/tmp}/dns-mesh-e2e-$check_name.lock"
+  flock --nonblock "$check_lock" && return
+  say "waiting for another run of this check to end"
+  flock "$check_lock"
 }
