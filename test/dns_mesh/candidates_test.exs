@@ -161,6 +161,8 @@ defmodule DNSMesh.CandidatesTest do
              ]
 
       assert names(Candidates.of(query("apppp*@x"), found, me())) == %{}
+      # No letter stands for both ends.
+      assert names(Candidates.of(query("ap*pp@x"), found, me())) == %{}
     end
 
     test "holds the address whose epmd tells nothing, and forgets nobody there" do

@@ -105,6 +105,40 @@ defmodule DNSMesh.NamedPeers.UnknownBasenamesTest do
     end
   end
 
+  test "on a node with a short name: the host as written" do
+    hosts = %{"node1" => "127.0.0.2", "node2" => "127.0.0.3"}
+    dns = dns(%{{"node2", :a} => ["127.0.0.3"]})
+    epmd = epmd!(["127.0.0.2", "127.0.0.3"])
+
+    [a, b, c] =
+      for name <- ["app@node1", "web@node2", "job@node2"],
+          do: node!(name, epmd, names: :short, hosts: hosts)
+
+    mesh!(a, dns, query: "*@node2", allow: ["127.0.0.0/8"])
+    assert TestNode.await_exactly(a, [b, c])
+  end
+
+  # Both hosts are this machine, as are all of ::1, and an epmd has each name once.
+  test "over IPv6, and this node's own name at another name of its machine is this node" do
+    hosts = %{"a.test" => "::1", "b.test" => "::1"}
+
+    dns =
+      dns(%{
+        {"_epmd._tcp.app.test", :srv} => [{0, 1, 4369, "b.test"}],
+        {"b.test", :aaaa} => ["::1"]
+      })
+
+    epmd = epmd!(["::1"])
+    ipv6 = [hosts: hosts, args: ~w(-proto_dist inet6_tcp)]
+    [a, b] = for name <- ["app@a.test", "web@b.test"], do: node!(name, epmd, ipv6)
+    mesh!(a, dns, query: "*@_epmd._tcp.app.test", allow: ["::1/128"])
+
+    assert TestNode.await_exactly(a, [b])
+    Mesh.await_rounds(a, 2)
+    assert %{state: :refused, reason: :self} = Mesh.peer(a, "app@b.test")
+    assert Mesh.joins(a) == [{"web@b.test", true}]
+  end
+
   test "a silent epmd and an absent one are a reason at their addresses, and no failure of the round" do
     silent = "127.0.0.8"
     dns = dns(%{{"app.test", :a} => ["127.0.0.3", silent, @dead]})
