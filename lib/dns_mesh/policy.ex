@@ -48,7 +48,9 @@ defmodule DNSMesh.Policy do
   # Not NodeName.split/1: this is asked of every name of every answer.
   defp starts_with?(name, basename) do
     size = byte_size(basename)
-    match?(<<^basename::binary-size(size), ?@, _host::binary>>, name)
+
+    byte_size(name) > size and :binary.at(name, size) == ?@ and
+      binary_part(name, 0, size) == basename
   end
 
   # OTP connects long names (whose host has a dot, or is an IPv6 address) with long names, short ones with short ones.

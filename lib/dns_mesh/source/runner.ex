@@ -7,7 +7,6 @@ defmodule DNSMesh.Source.Runner do
 
   @type source :: {module(), arg :: term()}
   @type resolve :: ([host :: String.t()] -> %{String.t() => [IP.t()] | :error})
-  @type record :: %{name: String.t(), addresses: [IP.t()]}
   @type result :: {:ok, Answer.t()} | {:error, %{reason: DNSMesh.Error.reason(), server: nil}}
 
   # As many as a DNS answer may hold.
