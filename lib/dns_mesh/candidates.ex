@@ -95,17 +95,31 @@ defmodule DNSMesh.Candidates do
   defp hosts(_query, %Answer{records: [%{target: _} | _] = services}, _me),
     do: for(service <- services, do: {service.target, service.addresses})
 
-  defp hosts(query, answer, _me) do
+  defp hosts(query, answer, me) do
     ips = Answer.addresses(answer)
 
-    if as_written?(query, ips),
+    if as_written?(query, ips, answer, me),
       do: [{String.trim_trailing(query.host, "."), ips}],
       else: Enum.map(ips, &by_ptr(&1, answer))
   end
 
-  # A pattern may mean many nodes, but only one host can be meant by the text it stands before.
-  defp as_written?(%Query{basename: nil}, _ips), do: false
-  defp as_written?(query, ips), do: not Query.pattern?(query) or length(ips) <= 1
+  # A pattern may stand before the name of one host, or before one that lists many, of which one may be left: where that
+  # one has a name of its own, of our kind, it is meant.
+  defp as_written?(%Query{basename: nil}, _ips, _answer, _me), do: false
+
+  defp as_written?(query, ips, answer, me) do
+    not Query.pattern?(query) or
+      case ips do
+        [ip] -> not match?({:ok, _host}, named(answer, ip, me))
+        _none_or_several -> ips == []
+      end
+  end
+
+  defp named(answer, ip, me) do
+    with %{^ip => {:ok, host}} <- answer.hosts,
+         true <- String.contains?(host, ".") == String.contains?(me.host || ".", "."),
+         do: {:ok, host}
+  end
 
   defp by_ptr(ip, answer) do
     case answer.hosts do

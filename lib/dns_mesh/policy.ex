@@ -38,12 +38,20 @@ defmodule DNSMesh.Policy do
 
   # One epmd serves all addresses of a machine, and it takes each basename once: our basename at any of our addresses
   # is us. With fixed ports there is no such bound, and two nodes may share a basename on one machine.
-  defp self?(name, _ips, %{distribution: %{node: name}}), do: true
 
   defp self?(name, ips, %{distribution: own, own_addresses: own_ips}) do
     starts_with?(name, own.basename) and
-      Enum.any?(ips, &(&1 == own.address or (own.epmd? and &1 in own_ips)))
+      (same?(name, own.node) or
+         Enum.any?(ips, &(&1 == own.address or (own.epmd? and &1 in own_ips))))
   end
+
+  # Hosts that DNS gives are in lower case, whatever this node's own was written in.
+  defp same?(name, name), do: true
+
+  defp same?(name, own) when byte_size(name) == byte_size(own),
+    do: String.downcase(name) == String.downcase(own)
+
+  defp same?(_name, _own), do: false
 
   # Not NodeName.split/1: this is asked of every name of every answer.
   defp starts_with?(name, basename) do

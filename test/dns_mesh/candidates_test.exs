@@ -189,6 +189,12 @@ defmodule DNSMesh.CandidatesTest do
                )
              ) ==
                ["app@n5.net", "web@n6.net"]
+
+      # One that is left of many is no host called as the many are; a short name's host is as written.
+      left = answer([@one], found ++ hosts)
+      assert Map.keys(names(Candidates.of(query("*@n.net"), left, by_name()))) == ["app@n5.net"]
+      short = by_name(node: "app@node0", host: "node0")
+      assert Map.keys(names(Candidates.of(query("*@node5"), left, short))) == ["app@node5"]
     end
   end
 

@@ -63,4 +63,26 @@ defmodule DNSMesh.PolicyTest do
     assert judge({224, 0, 0, 1}, @v4, everything) == {:refused, :not_allowed}
     assert judge({0, 0, 0, 0}, @v4, everything) == {:refused, :not_allowed}
   end
+
+  test "this node is itself, however its host is written, and whatever address it is listed with" do
+    own = %Distribution{
+      alive?: true,
+      node: "app@App-0.svc",
+      basename: "app",
+      host: "App-0.svc",
+      names: :long,
+      family: :inet,
+      tls?: false,
+      epmd?: true
+    }
+
+    world = %{distribution: own, own_addresses: [@v4]}
+
+    assert Policy.judge("app@app-0.svc", {[{10, 0, 0, 7}], nil}, world, :default) ==
+             {:refused, :self}
+
+    assert Policy.judge("app@other.svc", {[@v4], nil}, world, :default) == {:refused, :self}
+    assert Policy.judge("web@app-0.svc", {[@v4], nil}, world, :default) == :join
+    assert Policy.judge("app@app-1.svc", {[{10, 0, 0, 7}], nil}, world, :default) == :join
+  end
 end
