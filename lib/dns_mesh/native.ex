@@ -49,6 +49,23 @@ defmodule DNSMesh.Native do
   def lookup(_handle, _ref, _type, _families, _follow, _name, _timeout),
     do: :erlang.nif_error(:nif_not_loaded)
 
+  # A node that might be joined: where, by which basename its host's epmd knows it, or its port.
+  @type target :: {
+          id :: term(),
+          basename :: String.t(),
+          :inet.ip_address() | {host :: String.t(), :inet | :inet6},
+          :epmd | 1..65_535
+        }
+
+  @type verdict ::
+          {:ok, :inet.port_number()}
+          | {:dead, :refused_epmd | :not_registered | :refused}
+          | {:silent, :name | :epmd | :port | :not_tried}
+
+  # As `lookup/7`: exactly one `{ref, {:ok, [{id, verdict}]} | {:error, failure}}`, in the order of the targets.
+  @spec probe(handle(), reference(), [target()], non_neg_integer()) :: :ok
+  def probe(_handle, _ref, _targets, _timeout), do: :erlang.nif_error(:nif_not_loaded)
+
   @spec check_name(String.t()) :: :ok | {:error, {:bad_name, atom()}}
   def check_name(_name), do: :erlang.nif_error(:nif_not_loaded)
 

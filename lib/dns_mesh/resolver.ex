@@ -59,6 +59,27 @@ defmodule DNSMesh.Resolver do
     ref
   end
 
+  @doc """
+  Tries whether each target could be joined, as far as a TCP connection to its distribution port tells, and returns at
+  once. The caller gets exactly one `{ref, {:ok, [{id, verdict}]}}` by `timeout`, in the order of the targets
+  (`{:error, failure}` when the library itself failed). A connection that is made is closed without a byte.
+
+    * `{:ok, port}` - that port took the connection;
+    * `{:dead, why}` - the host answered, the node is not there: `:refused_epmd` (nobody at epmd's port, or no epmd),
+      `:not_registered` (epmd knows no such basename), `:refused` (nobody at the node's port);
+    * `{:silent, where}` - nothing is known of the node: `:name` (its host has no address, or the lookup failed),
+      `:epmd`, `:port` (no answer within 1.5 s, or no way there), `:not_tried`.
+
+  At most 16 at a time for each handle. Each target gets a fair part of the time, at least 300 ms; those that had none
+  are `:not_tried`, and the next call begins with them.
+  """
+  @spec probe(Native.handle(), [Native.target()], non_neg_integer()) :: reference()
+  def probe(handle, targets, timeout) do
+    ref = make_ref()
+    :ok = Native.probe(handle, ref, targets, timeout)
+    ref
+  end
+
   @spec result({:ok, map()} | {:error, failure()}) :: result()
   def result({:ok, %{truncated: truncated?} = answer}) do
     answer =

@@ -29,7 +29,7 @@ const MAX_NAME: usize = 255;
 
 /// In the whole process: each question costs a socket. An epmd answers within milliseconds; who has
 /// said nothing after two repeats of the first packet (1 s, 3 s) will not.
-pub(crate) static TURNS: Turns = Turns::new(64, Duration::from_secs(5));
+pub(crate) static TURNS: Turns = Turns::new(64, Duration::ZERO, Duration::from_secs(5));
 
 /// A node as epmd lists it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

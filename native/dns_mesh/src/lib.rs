@@ -21,7 +21,7 @@
 //! | `turns` | how many hosts at once, and for how long |
 //! | [`answer`], [`error`] | what comes out |
 //!
-//! Beside it, who this machine is:
+//! Beside it, whether a node can be reached before it is dialled: [`probe`]. And who this machine is:
 //!
 //! | module | job |
 //! |---|---|
@@ -44,6 +44,7 @@ pub mod network;
 pub mod node_name;
 pub mod own_address;
 mod permits;
+pub mod probe;
 pub mod reply;
 pub mod resolv_conf;
 pub mod resolver;
@@ -64,5 +65,6 @@ pub use node_name::{BadBasename, check_basename, ip_text, node_name};
 pub use own_address::{
     AddressOption, Because, Candidate, NoAddress, OwnAddress, Request, own_address,
 };
+pub use probe::{Dead, Door, Silent, Target, TargetHost, Verdict};
 pub use resolver::{Resolver, Settings};
 pub use reverse::NoHost;

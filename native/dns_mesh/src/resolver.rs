@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -21,12 +22,14 @@ use crate::followed_file::FollowedFile;
 use crate::hosts::Hosts;
 use crate::name::{Host, HostName, from_wire, to_wire};
 use crate::name_server::{NameServer, Options};
+use crate::probe::{self, Silent, Target, TargetHost, Verdict};
 use crate::reply::Reply;
 use crate::resolv_conf::ResolvConf;
 use crate::reverse::{self, NoHost};
 use crate::search::{self, Worst};
 use crate::server_race::race;
 use crate::srv;
+use crate::turns::Turns;
 
 /// Far beyond any lookup, and small enough to be added to a clock.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -60,6 +63,9 @@ pub struct Resolver {
     plan: FollowedFile<Plan>,
     hosts: FollowedFile<Hosts>,
     epmd_port: u16,
+    probes: Turns,
+    /// How many targets have been tried so far.
+    tried: AtomicUsize,
 }
 
 /// Whom to ask and how, as resolv.conf has it.
@@ -90,6 +96,8 @@ impl Resolver {
             plan: FollowedFile::new(resolv_conf, plan),
             hosts: FollowedFile::new(hosts, Hosts::parse),
             epmd_port,
+            probes: probe::turns(),
+            tried: AtomicUsize::new(0),
         }
     }
 
@@ -110,6 +118,63 @@ impl Resolver {
         let registered = each(&ips, follow.registered, |ip| self.registered(ip, deadline));
         (answer.hosts, answer.registered) = join(hosts, registered).await;
         Ok(answer)
+    }
+
+    /// Whether each of these nodes could be joined, in their order. No more than [`probe::AT_ONCE`]
+    /// of this handle are tried at a time, and each gets a fair part of the time; if that would be
+    /// less than [`probe::SHORTEST`], the last ones are not tried, and the next call begins with
+    /// them. Must run on a tokio runtime; ends by `timeout`, whatever happens.
+    pub async fn probe(&self, targets: &[Target], timeout: Duration) -> Vec<Verdict> {
+        let deadline = Instant::now() + timeout.min(MAX_TIMEOUT);
+        let first = self.tried.load(Ordering::Relaxed) % targets.len().max(1);
+        let order = (first..targets.len()).chain(0..first);
+        let mut probes = order
+            .map(|at| {
+                let verdict = self.verdict(&targets[at], deadline);
+                async move { (at, verdict.await) }
+            })
+            .collect::<FuturesUnordered<_>>();
+        let mut verdicts = vec![Verdict::Silent(Silent::NotTried); targets.len()];
+        let mut tried = 0;
+        while let Some((at, verdict)) = probes.next().await {
+            verdicts[at] = verdict;
+            tried += usize::from(verdict != Verdict::Silent(Silent::NotTried));
+        }
+        self.tried.fetch_add(tried, Ordering::Relaxed);
+        verdicts
+    }
+
+    fn verdict(&self, target: &Target, deadline: Instant) -> impl Future<Output = Verdict> {
+        let ticket = self.probes.ticket();
+        async move {
+            let Some(turn) = ticket.turn(deadline).await else {
+                return Verdict::Silent(Silent::NotTried);
+            };
+            let ip = match &target.host {
+                TargetHost::Ip(ip) => Some(*ip),
+                TargetHost::Name(name, family) => {
+                    self.first_address(name, *family, probe::step(turn.until))
+                        .await
+                }
+            };
+            match ip {
+                Some(ip) => probe::knock(ip, &target.door, self.epmd_port, turn.until).await,
+                None => Verdict::Silent(Silent::Name),
+            }
+        }
+    }
+
+    async fn first_address(
+        &self,
+        name: &[u8],
+        family: Family,
+        deadline: Instant,
+    ) -> Option<IpAddr> {
+        let kind = Kind::Addresses(family);
+        match self.find(name, &kind, deadline).await.ok()?.records {
+            Records::Addresses(ips) => ips.first().copied(),
+            Records::Services(_) => None,
+        }
     }
 
     async fn find(&self, name: &[u8], kind: &Kind, deadline: Instant) -> Result<Answer, Failure> {

@@ -24,7 +24,7 @@ pub const MAX_POINTERS: usize = 8;
 
 /// As many addresses as there may be questions on the wire: with more, some would wait for a wire
 /// permit until the deadline while others wait for a silent server.
-pub(crate) static TURNS: Turns = Turns::new(MAX_QUESTIONS, Duration::MAX);
+pub(crate) static TURNS: Turns = Turns::new(MAX_QUESTIONS, Duration::ZERO, Duration::MAX);
 
 /// Why an address has no host name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Ways to break a lookup, for tests of "exactly one message". Test builds only.
+//! Ways to break a lookup or a probe, for tests of "exactly one message". Test builds only.
 
 use std::io;
 

@@ -1,23 +1,27 @@
 //! The border between `dns_mesh` and the Erlang VM: decode, spawn, `:ok`.
 //!
 //! No function here waits for the network. What a lookup finds arrives later as exactly one
-//! message, `{ref, {:ok, answer} | {:error, failure}}`.
+//! message, `{ref, {:ok, answer} | {:error, failure}}`; what a probe finds as
+//! `{ref, {:ok, [{id, verdict}]} | {:error, failure}}`.
 //!
 //! | module | job |
 //! |---|---|
 //! | `reply` | the one message, whatever happens to the task |
 //! | `runtime` | the thread that lookups run on |
 //! | `terms` | Elixir terms in and out |
+//! | `probe` | the terms of a probe |
 //! | `own_address` | the same for this machine's own address and name |
 //! | `faults` | ways to break a lookup, in test builds only |
 
 #[cfg(feature = "faults")]
 mod faults;
 mod own_address;
+mod probe;
 mod reply;
 mod runtime;
 mod terms;
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +30,7 @@ use dns_mesh::Resolver;
 use futures_util::FutureExt;
 use rustler::{Atom, Binary, Encoder, Env, Reference, Resource, ResourceArc, Term};
 
+use crate::probe::{Target, Verdicts};
 use crate::reply::Reply;
 use crate::terms::{Failure, Families, Follow, Outcome, Reason, RecordType, Settings, atoms};
 
@@ -54,6 +59,47 @@ fn lookup<'a>(
     timeout_ms: u64,
 ) -> Atom {
     let name = name.as_slice().to_vec();
+    let resolver = resolver.0.clone();
+    let kind = record_type.kind(families);
+    let timeout = Duration::from_millis(timeout_ms);
+    reply_later(env, reference, name.clone(), |_| async move {
+        let outcome = resolver.lookup(&name, &kind, follow.0, timeout).await;
+        Outcome(outcome.map_err(Into::into))
+    })
+}
+
+#[rustler::nif]
+fn probe<'a>(
+    env: Env<'a>,
+    resolver: ResourceArc<Handle>,
+    reference: Reference<'a>,
+    targets: Vec<Target<'a>>,
+    timeout_ms: u64,
+) -> Atom {
+    let resolver = resolver.0.clone();
+    let timeout = Duration::from_millis(timeout_ms);
+    let (ids, targets): (Vec<_>, Vec<_>) =
+        targets.into_iter().map(|one| (one.id, one.target)).unzip();
+    reply_later(env, reference, probe::first_name(&targets), |reply| {
+        let ids = reply.keep(ids);
+        async move {
+            let verdicts = resolver.probe(&targets, timeout).await;
+            Verdicts { ids, verdicts }
+        }
+    })
+}
+
+/// Lets `work` begin, which makes the reply that `reference` is to get. `name` is what a failure
+/// is about.
+fn reply_later<'a, F>(
+    env: Env<'a>,
+    reference: Reference<'a>,
+    name: Vec<u8>,
+    work: impl FnOnce(&Reply) -> F,
+) -> Atom
+where
+    F: Future<Output: Encoder> + Send + 'static,
+{
     let runtime = match runtime::get() {
         Ok(runtime) => runtime,
         // A scheduler thread may send only with the environment of the call.
@@ -64,10 +110,8 @@ fn lookup<'a>(
         }
     };
 
-    let resolver = resolver.0.clone();
-    let kind = record_type.kind(families);
-    let timeout = Duration::from_millis(timeout_ms);
     let reply = Reply::new(env, reference, &name);
+    let work = work(&reply);
     #[cfg(feature = "faults")]
     let Some(reply) = faults::drop_task(runtime, reply, &name) else {
         return atoms::ok();
@@ -76,13 +120,13 @@ fn lookup<'a>(
         // The kernel likes to run a woken thread on the core of who woke it, at once. A moment for the scheduler to
         // come back from this call first.
         std::thread::yield_now();
-        let lookup = async {
+        let work = async {
             #[cfg(feature = "faults")]
             faults::panic_in_task(&name);
-            resolver.lookup(&name, &kind, follow.0, timeout).await
+            work.await
         };
-        match AssertUnwindSafe(lookup).catch_unwind().await {
-            Ok(outcome) => reply.send(Outcome(outcome.map_err(Into::into))),
+        match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(outcome) => reply.send(outcome),
             Err(_) => reply.panicked(),
         }
     });

@@ -1,10 +1,10 @@
-//! Exactly one message per lookup.
+//! Exactly one message per lookup, and per probe.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustler::env::SavedTerm;
 use rustler::thread::is_scheduler_thread;
-use rustler::{Env, LocalPid, OwnedEnv, Reference};
+use rustler::{Encoder, Env, LocalPid, OwnedEnv, Reference};
 
 use crate::terms::{Failure, Outcome, Reason};
 
@@ -31,7 +31,12 @@ impl Reply {
         }
     }
 
-    pub(crate) fn send(mut self, outcome: Outcome) {
+    /// A term of the call that the outcome will need.
+    pub(crate) fn keep(&self, term: impl Encoder) -> SavedTerm {
+        self.env.save(term)
+    }
+
+    pub(crate) fn send(mut self, outcome: impl Encoder) {
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             #[cfg(feature = "faults")]
             crate::faults::panic_in_encode(&self.name);

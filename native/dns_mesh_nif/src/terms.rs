@@ -19,6 +19,7 @@ pub(crate) mod atoms {
         reason, negative_ttl,
         nxdomain, no_records, timeout, servfail, refused, formerr, notimp, rcode, bad_reply,
         unconfirmed, silent, garbled, unreachable,
+        dead, epmd, refused_epmd, not_registered, not_tried,
         network, bad_name, panicked, dropped, runtime,
         option, family, answers, hints, literal, interface, subnet,
         ip, because, undecided, in_answer, route_to_peer, platform_hint, only_address,
@@ -88,7 +89,7 @@ impl<'a> Decoder<'a> for Settings {
 }
 
 /// Nobody listens at port 0.
-fn port(term: Term<'_>) -> NifResult<u16> {
+pub(crate) fn port(term: Term<'_>) -> NifResult<u16> {
     match number(term)? {
         0 => Err(Error::BadArg),
         port => Ok(port),
