@@ -144,6 +144,20 @@ defmodule DNSMesh do
   end
 
   @doc """
+  Leaves the cluster, in good order: nobody is dialled any more, questions of others about this node are answered with no,
+  and the members are told once that it leaves; they do not dial it for 60 s, or until it comes back by itself.
+
+  The links stay: they fall with the VM. A supervisor that stops the instance has the same done. To come back without a
+  restart of the VM, restart the instance.
+  """
+  @spec leave(atom()) :: :ok | {:error, :not_running}
+  def leave(name \\ __MODULE__) do
+    GenServer.call(name, :leave)
+  catch
+    :exit, _not_running -> {:error, :not_running}
+  end
+
+  @doc """
   Looks up one name, and waits for the answer. Needs no running instance.
 
   ## Options

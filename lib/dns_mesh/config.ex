@@ -57,6 +57,9 @@ defmodule DNSMesh.Config do
     {:naming, "as this node is named", ":address or :name",
      "whether peers are named by `:address` (`app@10.0.0.5`) or by `:name` (`app@app-0.svc`): by an SRV record's target, " <>
        "the host of a `basename@host` item, or the address's PTR record if it leads back to the address."},
+    {:ask_first, "`true`", "true or false",
+     "whether a peer is joined only when its distribution port answers and no member of the cluster is out of its reach; " <>
+       "`false` dials at once."},
     {:max_peers, "`1_024`", "an integer from 1 to 65536", "how many names are held at once."}
   ]
   @keys Enum.map(@options, &elem(&1, 0))
@@ -76,6 +79,7 @@ defmodule DNSMesh.Config do
     cookie: nil,
     name_timeout: 5_000,
     naming: nil,
+    ask_first: true,
     log: :info,
     nameservers: [],
     allow: :default,
@@ -104,6 +108,7 @@ defmodule DNSMesh.Config do
           cookie: String.t() | nil,
           name_timeout: non_neg_integer(),
           naming: :address | :name | nil,
+          ask_first: boolean(),
           log: Logger.level() | false,
           nameservers: [{IP.t(), :inet.port_number()}],
           allow: [IP.cidr()] | :default,
@@ -239,6 +244,7 @@ defmodule DNSMesh.Config do
 
   defp cast(:max_peers, count), do: check(is_integer(count) and count in 1..65_536, count)
   defp cast(:distribution, value), do: check(value in [:auto, :manual], value)
+  defp cast(:ask_first, value), do: check(is_boolean(value), value)
   defp cast(:naming, value), do: check(value in [nil, :address, :name], value)
   defp cast(:name_timeout, ms), do: check(is_integer(ms) and ms in 0..@day, ms)
   defp cast(:cookie, nil), do: {:ok, nil}

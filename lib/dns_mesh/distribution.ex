@@ -6,7 +6,18 @@ defmodule DNSMesh.Distribution do
   alias DNSMesh.{IP, NodeName}
 
   @enforce_keys [:alive?, :names, :family, :tls?, :epmd?]
-  defstruct [:alive?, :node, :basename, :host, :address, :names, :family, :tls?, :epmd?]
+  defstruct [
+    :alive?,
+    :node,
+    :basename,
+    :host,
+    :address,
+    :names,
+    :family,
+    :tls?,
+    :epmd?,
+    ports: :epmd
+  ]
 
   @type t :: %__MODULE__{
           alive?: boolean(),
@@ -20,7 +31,9 @@ defmodule DNSMesh.Distribution do
           family: :inet | :inet6 | nil,
           tls?: boolean(),
           # Whether peers' ports are asked of epmd (else they are fixed, or come from an own module).
-          epmd?: boolean()
+          epmd?: boolean(),
+          # Where a peer's port is learnt: from its epmd, from the boot flag, or from a module that stands for epmd.
+          ports: :epmd | {:fixed, :inet.port_number()} | {:module, module()}
         }
 
   @spec current() :: t()
@@ -32,7 +45,8 @@ defmodule DNSMesh.Distribution do
       names: nil,
       family: family,
       tls?: tls?,
-      epmd?: epmd?()
+      epmd?: epmd?(),
+      ports: ports()
     }
 
     if base.alive?, do: named(base, Atom.to_string(node())), else: base
@@ -81,6 +95,25 @@ defmodule DNSMesh.Distribution do
       "inet6_tcp" -> {:inet6, false}
       "inet6_tls" -> {:inet6, true}
       _other -> {nil, false}
+    end
+  end
+
+  @doc """
+  Whether OTP's `global` keeps the nodes linked all with all, and cuts links where it cannot: the default since OTP 25.
+  Not with `-connect_all false`, nor with `prevent_overlapping_partitions` set to `false` (kernel).
+  """
+  @spec guarded?() :: boolean()
+  def guarded? do
+    :init.get_argument(:connect_all) != {:ok, [[~c"false"]]} and
+      Application.get_env(:kernel, :connect_all, true) != false and
+      Application.get_env(:kernel, :prevent_overlapping_partitions, true) != false
+  end
+
+  defp ports do
+    case {:init.get_argument(:erl_epmd_port), :net_kernel.epmd_module()} do
+      {{:ok, [[port | _] | _]}, :erl_epmd} -> {:fixed, List.to_integer(port)}
+      {_none, :erl_epmd} -> :epmd
+      {_, module} -> {:module, module}
     end
   end
 

@@ -29,6 +29,11 @@ defmodule DNSMesh.Error do
   |---|---|---|
   | `{:connect_failed, ms}` | waiting | `Node.connect/1` gave `false` after so many milliseconds |
   | `:connect_timeout` | joining | dialled for longer than `:connect_timeout`, and still being dialled |
+  | `{:silent, what}` | waiting | probed before it is dialled: its host is silent at epmd's port (`:epmd`), at the distribution port (`:port`), or its host name cannot be looked up (`:name`); `:not_tried` and `:lost`: not probed in time |
+  | `{:dead, what}` | waiting | probed before it is dialled: no epmd (`:refused_epmd`), no such name registered there (`:not_registered`), or nobody at the port (`:refused`) |
+  | `{:unreachable_for, node}` | held | that member cannot reach it, so joining it would have links cut |
+  | `{:member_unreachable, node}` | held | it is linked to that node, which this one cannot reach |
+  | `:leaving` | held | it has said that it stops |
   | `:not_distributed` | waiting | this node is not distributed |
   | `:atom_budget` | waiting | too many new names lately: one atom for each is never freed |
   | `:short_names` | refused | this node runs with short names, and the peer's host has a dot |
@@ -110,6 +115,11 @@ defmodule DNSMesh.Error do
           | :not_distributed
           | :atom_budget
           | :peer_budget
+          | {:silent, :epmd | :port | :name | :not_tried | :lost}
+          | {:dead, :refused_epmd | :not_registered | :refused}
+          | {:unreachable_for, String.t()}
+          | {:member_unreachable, String.t()}
+          | :leaving
           | :short_names
           | :long_names
           | {:no_host_name, :unconfirmed | reason()}
@@ -199,6 +209,19 @@ defmodule DNSMesh.Error do
   def message(:not_distributed), do: "this node is not distributed"
   def message(:atom_budget), do: "too many new names lately, waiting for room"
   def message(:peer_budget), do: "more names than :max_peers"
+  def message({:silent, :epmd}), do: "its epmd does not answer"
+  def message({:silent, :port}), do: "its distribution port does not answer"
+  def message({:silent, :name}), do: "its host name cannot be looked up"
+  def message({:silent, _not_tried}), do: "not probed in time"
+  def message({:dead, :refused_epmd}), do: "no epmd runs there"
+  def message({:dead, :not_registered}), do: "no node of that name is registered there"
+  def message({:dead, :refused}), do: "nobody listens at its distribution port"
+  def message({:unreachable_for, node}), do: "#{node} cannot reach it"
+
+  def message({:member_unreachable, node}),
+    do: "it is linked to #{node}, which this node cannot reach"
+
+  def message(:leaving), do: "it has said that it stops"
   def message(:short_names), do: "this node runs with short names, whose hosts have no dot"
   def message(:long_names), do: "this node runs with long names, whose hosts have a dot"
 

@@ -4,7 +4,19 @@ defmodule DNSMesh.Outside do
   # VM with the native resolver (`Outside.VM`) and a user's `:resolver` module (`Outside.Module`); one shape for both:
   # whatever may take time is asked for with a ref and comes back as one message.
 
-  alias DNSMesh.{Candidates, Config, IP, Lookups, Query, Resolver, Source, Static}
+  alias DNSMesh.{
+    Candidates,
+    Config,
+    IP,
+    Lookups,
+    Members,
+    NodeName,
+    Query,
+    Resolver,
+    Source,
+    Static
+  }
+
   alias DNSMesh.Roster.Book
 
   @typedoc "What is under way: its ref, and the process that does it where there is one to kill."
@@ -63,7 +75,37 @@ defmodule DNSMesh.Outside do
   @spec patience(struct(), :survey | Lookups.key(), pos_integer()) ::
           {pos_integer(), DNSMesh.Error.reason()}
   def patience(_outside, {_query, :names}, timeout), do: {timeout, :timeout}
+
+  def patience(_outside, {probe, _targets}, _) when probe in [:probe, :check],
+    do: {__MODULE__.Probe.patience(), :timeout}
+
+  def patience(_outside, {question, _target}, _) when question in [:ask, :look],
+    do: {Members.patience(), :timeout}
+
   def patience(%way{} = outside, _what, timeout), do: way.patience(outside, timeout)
+
+  @doc "Probes the distribution ports of nodes; a message with the ref follows, which `Outside.Probe.read/2` reads."
+  @spec probe(struct(), [Book.target()]) :: asked()
+  defdelegate probe(outside, targets), to: __MODULE__.Probe, as: :run
+
+  @doc "Asks members about a target, in a process of its own, whose end is the answer."
+  @spec ask_members(Config.t(), NodeName.t(), [node()]) :: asked()
+  def ask_members(config, target, members),
+    do: apart(fn -> {:asked, Members.ask(config.name, target, members)} end)
+
+  @doc "Looks at a target's members, likewise. Not to be killed: the link that it makes has to be ended."
+  @spec look(Config.t(), node(), Candidates.me(), [NodeName.t()]) :: asked()
+  def look(config, target, me, silent) do
+    {monitor, _pid} =
+      apart(fn -> {:looked, Members.look(config.name, target, me.node, silent)} end)
+
+    {monitor, nil}
+  end
+
+  defp apart(fun) do
+    {pid, monitor} = spawn_monitor(fn -> exit(fun.()) end)
+    {monitor, pid}
+  end
 
   @doc "A message to the calling process, of the shape in which all answers come."
   @spec tell_ourselves(term()) :: reference()

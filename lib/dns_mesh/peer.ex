@@ -9,13 +9,26 @@ defmodule DNSMesh.Peer do
   defstruct [
     :name,
     :since,
+    :known_at,
     :reason,
     :next_at,
     :missing_since,
     :verdict,
+    :probe,
+    :linked_at,
+    :linked_port,
+    :lost_at,
+    :damped_until,
+    :leaving_until,
+    :past,
     state: :new,
     failures: 0,
-    once_connected?: false
+    once_connected?: false,
+    newcomer?: false,
+    misses: 0,
+    holds: 0,
+    credits: 1,
+    flaps: 0
   ]
 
   @type state :: :new | :joining | :connected | :waiting | :held | :refused
@@ -32,7 +45,28 @@ defmodule DNSMesh.Peer do
           # Since when no answer lists it.
           missing_since: integer() | nil,
           # What policy has against it. Such a peer is not dialled, but may be connected when it dialled us.
-          verdict: {:refused | :held, DNSMesh.Error.reason()} | nil
+          verdict: {:refused | :held, DNSMesh.Error.reason()} | nil,
+          ## For Roster.Asking and Roster.Damping:
+          known_at: integer(),
+          # First listed when this node had links already: it has just started, and we have not.
+          newcomer?: boolean(),
+          # What the last probe found, when, and the port it listens at.
+          probe: {DNSMesh.Roster.Probing.verdict(), integer(), port :: integer() | nil} | nil,
+          # Probes in a row that found nobody; refusals in a row.
+          misses: non_neg_integer(),
+          holds: non_neg_integer(),
+          # Since when it is, or was, linked, and the port it listened at then.
+          linked_at: integer() | nil,
+          linked_port: integer() | nil,
+          lost_at: integer() | nil,
+          # Redials that are free, links that did not last, and until when it is left alone for that.
+          credits: non_neg_integer(),
+          flaps: non_neg_integer(),
+          damped_until: integer() | nil,
+          # It has said that it leaves.
+          leaving_until: integer() | nil,
+          # The member that could not reach it when it came in undialled.
+          past: String.t() | nil
         }
 
   @doc """
@@ -46,7 +80,7 @@ defmodule DNSMesh.Peer do
   def stand_in?(_peer), do: false
 
   @spec new(String.t(), integer()) :: t()
-  def new(name, now), do: %__MODULE__{name: name, since: now}
+  def new(name, now), do: %__MODULE__{name: name, since: now, known_at: now}
 
   @spec enter(t(), state(), DNSMesh.Error.reason() | nil, integer()) :: t()
   def enter(%__MODULE__{state: state, reason: reason} = peer, state, reason, _now), do: peer
@@ -55,8 +89,25 @@ defmodule DNSMesh.Peer do
     do: %{peer | state: state, reason: reason, since: now, next_at: nil}
 
   @spec connected(t(), integer()) :: t()
-  def connected(peer, now),
-    do: %{enter(peer, :connected, nil, now) | failures: 0, once_connected?: true}
+  def connected(%__MODULE__{state: :connected} = peer, _now), do: peer
+
+  def connected(peer, now) do
+    %{
+      enter(peer, :connected, nil, now)
+      | failures: 0,
+        misses: 0,
+        holds: 0,
+        once_connected?: true,
+        linked_at: now,
+        linked_port: fresh_port(peer.probe, now),
+        lost_at: nil,
+        leaving_until: nil
+    }
+  end
+
+  # Only that of a probe just before: an older one may be of an earlier life.
+  defp fresh_port({:ok, at, port}, now) when now - at < 10_000, do: port
+  defp fresh_port(_old_or_none, _now), do: nil
 
   @spec judged(t(), DNSMesh.Policy.verdict()) :: t()
   def judged(peer, {state, _reason} = verdict) when state in [:refused, :held],
@@ -67,9 +118,10 @@ defmodule DNSMesh.Peer do
   # A lost peer is dialled again at the next poll: a burst of polls follows a nodedown.
   @spec lost(t(), integer()) :: t()
   def lost(%__MODULE__{verdict: nil} = peer, now),
-    do: %{enter(peer, :new, nil, now) | failures: 0}
+    do: %{enter(peer, :new, nil, now) | failures: 0, probe: nil, lost_at: now}
 
-  def lost(%__MODULE__{verdict: {state, reason}} = peer, now), do: enter(peer, state, reason, now)
+  def lost(%__MODULE__{verdict: {state, reason}} = peer, now),
+    do: %{enter(peer, state, reason, now) | probe: nil, lost_at: now}
 
   @spec failed(t(), DNSMesh.Error.reason(), pos_integer(), float(), integer()) :: t()
   def failed(peer, reason, interval, chance, now) do

@@ -10,10 +10,12 @@ defmodule DNSMesh.Poller do
   use GenServer
 
   alias DNSMesh.{
+    Answering,
     Candidates,
     Config,
     Distribution,
     Lookups,
+    Members,
     NodeName,
     Outside,
     OwnName,
@@ -41,7 +43,11 @@ defmodule DNSMesh.Poller do
     # %{since: ms, open: refs still awaited} of the round under way.
     round: nil,
     # What the last round knew of this node, see Candidates.
-    me: nil
+    me: nil,
+    # What other members have asked.
+    answering: %Answering{},
+    # When the roster wants to go on, and the timer for it.
+    wake: nil
   ]
 
   @spec start_link(Config.t()) :: GenServer.on_start()
@@ -58,7 +64,7 @@ defmodule DNSMesh.Poller do
     Process.flag(:trap_exit, true)
 
     # Before the first look at the list: a node that comes in between is then in the mailbox, not lost.
-    :ok = :net_kernel.monitor_nodes(true, node_type: :all)
+    :ok = :net_kernel.monitor_nodes(true, [:nodedown_reason, node_type: :all])
 
     keys =
       for query <- config.queries, type <- Query.types(query, config.types), do: {query, type}
@@ -98,11 +104,31 @@ defmodule DNSMesh.Poller do
       else: {:reply, :ok, state}
   end
 
-  def handle_call(_unknown, _from, state), do: {:reply, {:error, :unknown_call}, state}
+  def handle_call(:leave, _from, state), do: {:reply, :ok, leave(state)}
+
+  # Another member's question, or a mistake.
+  def handle_call(message, from, state) do
+    case Members.read(message) do
+      {:ok, {kind, _} = question} when kind == :reach ->
+        {:noreply, answer(state, question, from)}
+
+      {:ok, {:members, _, _} = question} ->
+        {:noreply, state |> answer(question, from) |> roster(:promised)}
+
+      _other ->
+        {:reply, {:error, :unknown_call}, state}
+    end
+  end
 
   @impl true
   def handle_cast(:poll, state), do: {:noreply, poll(state)}
-  def handle_cast(_unknown, state), do: {:noreply, state}
+
+  def handle_cast(message, state) do
+    case Members.read(message) do
+      {:ok, {:leaving, name}} -> {:noreply, roster(state, {:leaving, name})}
+      _unknown -> {:noreply, state}
+    end
+  end
 
   @impl true
   def handle_info({:poll, token}, %{timer: {_ref, token}} = state), do: {:noreply, poll(state)}
@@ -126,18 +152,25 @@ defmodule DNSMesh.Poller do
 
   def handle_info(:fill, state), do: {:noreply, roster(%{state | fill?: false}, :fill)}
 
+  def handle_info({:wake, at}, %{wake: {at, _timer}} = state),
+    do: {:noreply, roster(%{state | wake: nil}, :wake)}
+
   # Our own node coming up is no peer.
   def handle_info({event, node, _info}, state)
       when event in [:nodeup, :nodedown] and node == node(),
       do: {:noreply, state}
 
   def handle_info({:nodeup, node, info}, state) when is_atom(node) do
-    {:noreply, roster(state, {:nodeup, Atom.to_string(node), node_type(info)})}
+    type = info(info, :node_type) || :visible
+    {:noreply, roster(state, {:nodeup, Atom.to_string(node), type})}
   end
 
   def handle_info({:nodedown, node, info}, state) when is_atom(node) do
-    state = roster(state, {:nodedown, Atom.to_string(node), node_type(info)})
-    pace = Pace.burst(state.pace, now())
+    type = info(info, :node_type)
+    reason = info(info, :nodedown_reason)
+    state = roster(state, {:nodedown, Atom.to_string(node), type || :visible, reason})
+    # Hidden ones are shells and looks: nothing that DNS would know of.
+    pace = if type == :hidden, do: state.pace, else: Pace.burst(state.pace, now())
 
     # Only a new burst moves the timer: nodes that go down one after the other must not put the next poll off for ever.
     {:noreply, if(pace == state.pace, do: state, else: arm(%{state | pace: pace}))}
@@ -148,8 +181,12 @@ defmodule DNSMesh.Poller do
   # Whatever else ends it is no leave: a supervisor starts it again at once.
   @impl true
   def terminate(reason, state) do
-    clean? = reason in [:normal, :shutdown] or match?({:shutdown, _}, reason)
-    if clean? and state.me, do: Outside.leave(state.config, state.me), else: :ok
+    if reason in [:normal, :shutdown] or match?({:shutdown, _}, reason) do
+      state = leave(state)
+      if state.me, do: Outside.leave(state.config, state.me), else: :ok
+    else
+      :ok
+    end
   end
 
   ## A round
@@ -172,7 +209,7 @@ defmodule DNSMesh.Poller do
     state = consider_name(state)
     state = roster(state, {:round, Map.put(world, :naming?, OwnName.pending?(state.own_name))})
     state = %{state | me: me(world.distribution, state)}
-    under_way = for {_ref, %{what: what}} <- state.asked, do: what
+    under_way = for {_ref, %{what: {%Query{}, _type} = key}} <- state.asked, do: key
 
     state =
       Enum.reduce(Lookups.keys(state.lookups) -- under_way, state, fn key, state ->
@@ -181,7 +218,8 @@ defmodule DNSMesh.Poller do
 
     # What the last round still waits for belongs to this one now.
     since = if state.round, do: state.round.since, else: now()
-    end_round(%{state | round: %{since: since, open: MapSet.new(Map.keys(state.asked))}})
+    open = for {ref, %{what: {%Query{}, _type}}} <- state.asked, into: MapSet.new(), do: ref
+    end_round(%{state | round: %{since: since, open: open}})
   end
 
   defp end_round(%{round: %{open: open, since: since}} = state) when open == %MapSet{} do
@@ -208,8 +246,14 @@ defmodule DNSMesh.Poller do
     _ = Process.cancel_timer(asked.timer)
 
     case asked.what do
-      :survey -> surveyed(state, Outside.surveyed(state.outside, reply))
-      key -> looked_up(state, ref, asked, Outside.answered(state.outside, key, reply))
+      :survey ->
+        surveyed(state, Outside.surveyed(state.outside, reply))
+
+      {%Query{}, _type} = key ->
+        looked_up(state, ref, asked, Outside.answered(state.outside, key, reply))
+
+      question ->
+        told(state, question, reply)
     end
   end
 
@@ -224,7 +268,8 @@ defmodule DNSMesh.Poller do
 
     case asked.what do
       :survey -> surveyed(state, {:error, reason})
-      _key -> looked_up(state, ref, asked, {:error, %{reason: reason, server: nil}})
+      {%Query{}, _type} -> looked_up(state, ref, asked, {:error, %{reason: reason, server: nil}})
+      question -> told(state, question, :late)
     end
   end
 
@@ -303,6 +348,75 @@ defmodule DNSMesh.Poller do
   defp lookup_metadata(query, type, {:error, failure}),
     do: %{query: query.text, type: type, result: {:error, failure.reason}, server: failure.server}
 
+  ## Asking before joining
+
+  defp told(state, {:probe, targets}, reply) do
+    found = Outside.Probe.read(targets, reply)
+    state |> learnt(found) |> roster({:probed, found})
+  end
+
+  defp told(state, {:check, targets}, reply),
+    do: learnt(state, Outside.Probe.read(targets, reply))
+
+  defp told(state, {:ask, {target, members}}, reply) do
+    answers =
+      with {:asked, answers} <- reply,
+           do: answers,
+           else: (_late -> Map.new(members, &{&1, :no_answer}))
+
+    tell(state, [:ask, :stop], %{members: length(members)}, %{peer: target, answers: answers})
+    roster(state, {:asked, target, answers})
+  end
+
+  defp told(state, {:look, target}, reply) do
+    outcome = with {:looked, outcome} <- reply, do: outcome, else: (_late -> :failed)
+    roster(state, {:looked, target, outcome})
+  end
+
+  ## What other members ask
+
+  defp answer(state, question, from) do
+    me = %{
+      node: state.me && state.me.node,
+      leaving?: state.roster.leaving?,
+      members:
+        Enum.uniq(
+          for(node <- Node.list(), do: Atom.to_string(node)) ++ Roster.engaged(state.roster)
+        )
+    }
+
+    {answering, effects} = Answering.asked(state.answering, question, from, me, now())
+    reply(%{state | answering: answering}, effects)
+  end
+
+  defp learnt(state, found) do
+    {answering, effects} = Answering.learnt(state.answering, found, now())
+    reply(%{state | answering: answering}, effects)
+  end
+
+  defp reply(state, effects) do
+    Enum.reduce(effects, state, fn
+      {:reply, from, answer}, state ->
+        GenServer.reply(from, answer)
+        state
+
+      {:check, names}, state ->
+        targets = for name <- names, do: {name, Roster.addresses(state.roster, name)}
+        await(state, {:check, targets}, Outside.probe(state.outside, targets))
+    end)
+  end
+
+  # Told once; the links fall with the VM.
+  defp leave(%{roster: %{leaving?: true}} = state), do: state
+
+  defp leave(state) do
+    if Node.alive?() do
+      Members.tell_leaving(state.config.name, Atom.to_string(node()), Node.list())
+    end
+
+    roster(state, :leave)
+  end
+
   ## Joins
 
   defp joined(state, monitor, reason) do
@@ -329,7 +443,21 @@ defmodule DNSMesh.Poller do
 
   defp roster(state, event) do
     {roster, effects} = Roster.handle(state.roster, event, now())
-    run(%{state | roster: roster}, effects)
+    %{state | roster: roster} |> run(effects) |> wake()
+  end
+
+  defp wake(%{wake: before} = state) do
+    case {Roster.wake_at(state.roster), before} do
+      {at, {at, _timer}} ->
+        state
+
+      {nil, nil} ->
+        state
+
+      {at, _other} ->
+        _ = with {_at, timer} <- before, do: Process.cancel_timer(timer)
+        %{state | wake: at && {at, Process.send_after(self(), {:wake, at}, max(at - now(), 0))}}
+    end
   end
 
   defp run(state, effects) do
@@ -340,6 +468,26 @@ defmodule DNSMesh.Poller do
   defp run_one({:event, event, measurements, metadata}, {state, unnamed}) do
     tell(state, event, measurements, metadata)
     {state, unnamed}
+  end
+
+  defp run_one({:probe, targets}, {state, unnamed}),
+    do: {await(state, {:probe, targets}, Outside.probe(state.outside, targets)), unnamed}
+
+  defp run_one({:ask, target, members}, {state, unnamed}) do
+    nodes = for name <- members, {:ok, node} <- [NodeName.to_atom(name)], do: node
+    asked = Outside.ask_members(state.config, target, nodes)
+    {await(state, {:ask, {target, members}}, asked), unnamed}
+  end
+
+  defp run_one({:look, target, silent}, {state, unnamed}) do
+    case NodeName.to_atom(target) do
+      {:ok, node} ->
+        asked = Outside.look(state.config, node, state.me, silent)
+        {await(state, {:look, target}, asked), unnamed}
+
+      {:error, _no_atom} ->
+        {roster(state, {:looked, target, :failed}), unnamed}
+    end
   end
 
   defp run_one({:join, name}, {state, unnamed}) do
@@ -388,9 +536,9 @@ defmodule DNSMesh.Poller do
       )
 
   # Not Keyword.get/3: anybody may send us mail of this shape, with an improper list in it.
-  defp node_type([{:node_type, type} | _rest]), do: type
-  defp node_type([_other | rest]), do: node_type(rest)
-  defp node_type(_end), do: :visible
+  defp info([{key, value} | _rest], key), do: value
+  defp info([_other | rest], key), do: info(rest, key)
+  defp info(_end, _key), do: nil
 
   defp now, do: System.monotonic_time(:millisecond)
 end

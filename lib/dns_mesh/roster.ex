@@ -8,11 +8,16 @@ defmodule DNSMesh.Roster do
   #
   #   Book       what is written down, and writing it
   #   Admission  an answer: who is held, who is refused, who has been missing for long
+  #   Asking     who may be dialled without harm: the questions before a join
+  #   Damping    who is left alone for a while because links to it did not last
   #   Joins      who is dialled, in which order, and what came of it
   #   Concerns   what is wrong, for people to know
 
   alias DNSMesh.{Candidates, NodeName, Peer, Problems}
-  alias DNSMesh.Roster.{Admission, Book, Concerns, Joins}
+  alias DNSMesh.Roster.{Admission, Asking, Book, Concerns, Joins, Outlook, Probing}
+
+  # Milliseconds that a node which said that it leaves is left alone.
+  @leaving 60_000
 
   @type t :: Book.t()
   @type event ::
@@ -23,7 +28,15 @@ defmodule DNSMesh.Roster do
           | {:no_atoms, [NodeName.t()]}
           | :fill
           | {:nodeup, NodeName.t(), :visible | :hidden}
-          | {:nodedown, NodeName.t(), :visible | :hidden}
+          | {:nodedown, NodeName.t(), :visible | :hidden, reason :: term()}
+          | {:probed, %{NodeName.t() => {Probing.verdict(), port :: integer() | nil}}}
+          | {:asked, NodeName.t(), %{NodeName.t() => Asking.answer()}}
+          | {:looked, NodeName.t(),
+             {:ok, [NodeName.t()], %{NodeName.t() => Asking.answer()}} | :leaving | :failed}
+          | :promised
+          | {:leaving, NodeName.t()}
+          | :leave
+          | :wake
 
   @spec new(DNSMesh.Config.t() | map(), seed :: integer()) :: t()
   defdelegate new(config, seed), to: Book
@@ -31,6 +44,10 @@ defmodule DNSMesh.Roster do
   @doc "The basename of peers whose item gives none."
   @spec basename(t()) :: String.t() | nil
   defdelegate basename(roster), to: Book
+
+  @doc "The addresses behind a name."
+  @spec addresses(t(), NodeName.t()) :: [:inet.ip_address()]
+  defdelegate addresses(roster, name), to: Book
 
   @spec peers(t()) :: [Peer.t()]
   def peers(roster), do: roster.peers |> Map.values() |> Enum.sort_by(& &1.name)
@@ -44,7 +61,8 @@ defmodule DNSMesh.Roster do
 
   @doc "Without what nobody outside looks at: what is sent to another process is copied."
   @spec seen(t()) :: t()
-  def seen(roster), do: %{roster | answers: %{}, world: nil, problems: %Problems{}}
+  def seen(roster),
+    do: %{roster | answers: %{}, world: nil, problems: %Problems{}, asking: %Asking{}}
 
   @spec handle(t(), event(), integer()) :: {t(), [Book.effect()]}
   def handle(roster, event, now) do
@@ -61,14 +79,14 @@ defmodule DNSMesh.Roster do
     |> Joins.mark_slow(now)
     |> Admission.forget(now)
     |> Concerns.look(now)
-    |> Joins.fill(now)
+    |> next(now)
   end
 
   # An answer cannot be judged before there is a world to judge it in.
   defp on({:answer, _key, _candidates}, {%{world: nil}, _} = acc, _now), do: acc
 
   defp on({:answer, key, candidates}, acc, now),
-    do: acc |> Admission.answer(key, candidates, now) |> Joins.fill(now)
+    do: acc |> Admission.answer(key, candidates, now) |> next(now)
 
   # A conclusive "nobody". An error says nothing about names, and does not come here.
   defp on({:listed_nothing, key}, acc, now), do: Admission.nobody(acc, key, now)
@@ -77,45 +95,106 @@ defmodule DNSMesh.Roster do
   defp on({:no_atoms, names}, acc, now), do: Joins.put_off(acc, names, now)
 
   # Apart from the outcome of a join, so that a hundred joins that end together are followed by one look for the next.
-  defp on(:fill, acc, now), do: Joins.fill(acc, now)
+  defp on(:fill, acc, now), do: next(acc, now)
+  defp on(:wake, acc, now), do: next(acc, now)
+
+  defp on({:probed, found}, acc, now), do: Asking.probed(acc, found, now)
+  defp on({:asked, target, answers}, acc, now), do: Asking.asked(acc, target, answers, now)
+  defp on({:looked, target, outcome}, acc, now), do: Asking.looked(acc, target, outcome, now)
+
+  defp on(:promised, {roster, effects}, now), do: {Asking.promised(roster, now), effects}
+
+  # Until it comes back, or for a minute.
+  defp on({:leaving, name}, {roster, effects} = acc, now) do
+    case roster.peers do
+      %{^name => peer} -> {Book.put(roster, %{peer | leaving_until: now + @leaving}), effects}
+      _stranger -> acc
+    end
+  end
+
+  defp on(:leave, {roster, effects}, _now), do: {%{roster | leaving?: true}, effects}
 
   defp on({:nodeup, name, type}, {roster, effects} = acc, now) do
-    if name in roster.connected do
-      acc
-    else
-      came = if member?(roster, name, type), do: [name | roster.came], else: roster.came
-      {Book.link(%{roster | came: came}, name, now), effects}
+    cond do
+      name in roster.connected and name not in roster.hidden ->
+        acc
+
+      # A remote shell, a tool, or a member's look: none of them is a member, and a peer that is linked hidden for good is
+      # found by the rounds.
+      type == :hidden ->
+        acc
+
+      true ->
+        roster = %{
+          roster
+          | came: [name | roster.came],
+            hidden: MapSet.delete(roster.hidden, name)
+        }
+
+        {roster, effects} |> Asking.came(name, now) |> linked(name, now)
     end
   end
 
-  defp on({:nodedown, name, type}, {roster, effects} = acc, now) do
-    if name in roster.connected do
-      went = if member?(roster, name, type), do: [name | roster.went], else: roster.went
-      {Book.unlink(%{roster | went: went}, name, now), effects}
-    else
-      acc
+  defp on({:nodedown, name, type, reason}, {roster, effects} = acc, now) do
+    cond do
+      name not in roster.connected ->
+        acc
+
+      # The end of a look, while there is another link.
+      type == :hidden and name not in roster.hidden ->
+        acc
+
+      true ->
+        went = if member?(roster, name, type), do: [name | roster.went], else: roster.went
+        {roster, effects} = Asking.went({%{roster | went: went}, effects}, name, reason, now)
+        next({Book.unlink(roster, name, reason, now), effects}, now)
     end
   end
+
+  defp linked({roster, effects}, name, now), do: {Book.link(roster, name, now), effects}
+
+  # What is to be done next: questions before joins, or joins alone.
+  defp next({roster, _effects} = acc, now),
+    do: if(Asking.on?(roster), do: Asking.step(acc, now), else: Joins.fill(acc, now))
 
   # Hidden nodes are remote shells and tools, unless they are peers; the line about joins is about members.
   defp member?(roster, name, type), do: type == :visible or Map.has_key?(roster.peers, name)
+
+  @doc "Whom this node is about to join."
+  @spec engaged(t()) :: [NodeName.t()]
+  defdelegate engaged(roster), to: Outlook
+
+  @doc "When there is something to be done if nothing happens before; nil when there is not."
+  @spec wake_at(t()) :: integer() | nil
+  def wake_at(roster), do: if(Asking.on?(roster), do: roster.asking.wake_at)
 
   ## A round begins
 
   # The first round finds what was linked before us: nothing to tell about that.
   defp meet({%{world: nil} = roster, effects}, world, now) do
-    {Enum.reduce(world.connected, %{roster | world: world}, &Book.link(&2, &1, now)), effects}
+    roster = %{roster | world: world, hidden: hidden(world)}
+    {Enum.reduce(world.connected, roster, &Book.link(&2, &1, now)), effects}
   end
 
   defp meet({roster, effects}, world, now) do
-    connected = MapSet.new(world.connected)
+    # A hidden link that two rounds have seen is no look.
+    hidden = MapSet.intersection(hidden(world), hidden(roster.world))
+    passing = MapSet.difference(hidden(world), hidden)
+    connected = MapSet.difference(MapSet.new(world.connected), passing)
     lost = MapSet.difference(roster.connected, connected)
     found = MapSet.difference(connected, roster.connected)
 
     roster = if same_identity?(roster.world, world), do: roster, else: drop_unlinked(roster)
-    roster = Enum.reduce(lost, roster, &Book.unlink(&2, &1, now))
-    {Enum.reduce(found, %{roster | world: world}, &Book.link(&2, &1, now)), effects}
+    roster = Enum.reduce(lost, roster, &Book.unlink(&2, &1, nil, now))
+    roster = %{roster | world: world, hidden: hidden}
+
+    # Hidden links are no news when they come, for they may be looks; those of peers are when they have lasted.
+    came = for name <- found, name in hidden and Map.has_key?(roster.peers, name), do: name
+    roster = %{roster | came: came ++ roster.came}
+    {Enum.reduce(found, roster, &Book.link(&2, &1, now)), effects}
   end
+
+  defp hidden(world), do: MapSet.new(Map.get(world, :hidden, []))
 
   # Names made under another own name mean nothing now; this very round's answers bring the right ones.
   defp drop_unlinked(roster) do

@@ -10,6 +10,7 @@ defmodule DNSMesh.Telemetry do
   | `[:dns_mesh, :lookup, :stop]` | a lookup (one query item, one record type) has ended | `:duration`, `:records` | `:query`, `:type`, `:result` (`:ok` or `{:error, reason}`), `:server`; with `:ok` also `:name`, `:ttl` |
   | `[:dns_mesh, :round, :stop]` | every lookup of a poll has ended | `:duration`, `:peers` (names held, this node not counted), `:connected` (of these) | |
   | `[:dns_mesh, :round, :skipped]` | a `:resolver` module could not tell its node list | | `:reason` |
+  | `[:dns_mesh, :ask, :stop]` | members were asked whether they can reach a peer | `:members` (how many) | `:peer`, `:answers` (a map of each member's: `:ok`, `:dead`, `:silent`, `:no_answer`, `:no_mesh`) |
   | `[:dns_mesh, :join, :stop]` | an attempt to join a peer has ended | `:duration` | `:peer`, `:result` (`true`, `false`, `:ignored`, or `{:down, reason}` when it crashed) |
   | `[:dns_mesh, :node, :named]` | this node has taken its name | `:lasted` (since the start of the instance) | `:node`, `:port`, `:because` (`:option`, `:in_answer`, `:route_to_peer`, `:platform_hint`, `:only_address`; `:boot_name` when somebody else started distribution), `:interface` |
   | `[:dns_mesh, :peers, :changed]` | at a poll, when nodes came or went since the last one | `:joined`, `:left`, `:connected` (links in all) | `:joined`, `:left` (names) |
@@ -24,7 +25,9 @@ defmodule DNSMesh.Telemetry do
   | `:lookup_failed` | name servers fail, or stay silent | `:query`, `:type`, `:reason`, `:server` |
   | `:nobody` | for at least an interval, no record type of an item has had a record | `:query`, `:types`, `:reason`, `:server` |
   | `:answer_truncated` | an answer held more than 4 096 records | `:query`, `:type` |
-  | `:unreachable` | peers were dialled in vain more than once | `:peers` |
+  | `:unreachable` | peers were dialled in vain, or not found, more than once | `:peers`, `:listed_as` (items that name them by host, while this node is named by address) |
+  | `:held` | peers are not joined, because `:member` cannot reach them (`:because` is `:unreachable_for`), or because it is linked to them and this node cannot reach it (`:member_unreachable`): that pair is what has to be mended | `:peers`, `:member`, `:because`, `:node` |
+  | `:dialled_past` | a peer that was held because `:member` cannot reach it was joined by somebody who did not ask (an application, another library), and was cut | `:peer`, `:member` |
   | `:not_distributed` | this node cannot dial anybody as it is | `:node` |
   | `:short_names`, `:long_names` | every peer listed has the other kind of name than this node | `:peers`, `:node` |
   | `:named_by_host` | this node is named by a host name, and no PTR record leads to and from any address listed | `:peers`, `:node` |
@@ -53,6 +56,7 @@ defmodule DNSMesh.Telemetry do
     [:lookup, :stop],
     [:round, :stop],
     [:round, :skipped],
+    [:ask, :stop],
     [:join, :stop],
     [:node, :named],
     [:peers, :changed],
@@ -73,6 +77,8 @@ defmodule DNSMesh.Telemetry do
     :several_addresses,
     :unresolved,
     :epmd_unreachable,
+    :held,
+    :dialled_past,
     :wrong_family,
     :not_allowed,
     :peer_budget,

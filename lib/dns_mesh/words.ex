@@ -79,7 +79,8 @@ defmodule DNSMesh.Words do
 
   defp problem(%{problem: :unreachable} = m) do
     "cannot connect to #{some(m.peers)}. Check that it runs under that very name with the same cookie, and that " <>
-      "port 4369 (epmd) and its distribution port are open to this node"
+      "port 4369 (epmd) and its distribution port are open to this node" <>
+      by_host(Map.get(m, :listed_as, []))
   end
 
   defp problem(%{problem: :not_distributed}),
@@ -116,6 +117,22 @@ defmodule DNSMesh.Words do
   defp problem(%{problem: :epmd_unreachable} = m) do
     "no epmd tells the names at #{some(m.peers)}. Check that a node runs there, and that port 4369 (or ERL_EPMD_PORT) is " <>
       "open to this node"
+  end
+
+  defp problem(%{problem: :held, because: :unreachable_for} = m) do
+    "not joining #{some(m.peers)}: #{m.member} cannot reach #{them(m.peers)}, and joining would have links cut all over the " <>
+      "cluster. Mend the way between #{m.member} and #{them(m.peers)}, both directions, ports of epmd and distribution"
+  end
+
+  defp problem(%{problem: :held, because: :member_unreachable} = m) do
+    "not joining #{some(m.peers)}: #{m.member} is linked there, and this node cannot reach it; joining would have links cut " <>
+      "all over the cluster. Mend the way between #{m.node} and #{m.member}, both directions, ports of epmd and distribution"
+  end
+
+  defp problem(%{problem: :dialled_past} = m) do
+    "#{m.peer}, which was held because #{m.member} cannot reach it, was joined all the same by somebody who did not ask, and " <>
+      "cut. Look for code that sends to it or connects to it by name, and for nodes with another clustering library; and " <>
+      "mend the way between #{m.member} and #{m.peer}"
   end
 
   defp problem(%{problem: :wrong_family} = m) do
@@ -199,6 +216,16 @@ defmodule DNSMesh.Words do
 
   defp changed(_verb, []), do: nil
   defp changed(verb, names), do: "#{verb} #{length(names)}: #{Enum.join(names, ", ")}"
+
+  defp by_host([]), do: ""
+
+  defp by_host(items) do
+    ". This node is named by its address, and a node that is called #{some(items)} joins only those that are named by their " <>
+      "host: if that is what they are called, start this one with --sname or --name and its host's name"
+  end
+
+  defp them([_one]), do: "it"
+  defp them(_several), do: "them"
 
   defp some(names) do
     case Enum.split(names, 5) do

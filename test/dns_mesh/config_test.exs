@@ -167,14 +167,6 @@ defmodule DNSMesh.ConfigTest do
                "unknown option :poll_interval, expected one of [:query, :resource_types, :interval"
     end
 
-    test "of a later version is unknown until then" do
-      for key <- [:ask_first] do
-        assert_raise ArgumentError, ~r/unknown option #{inspect(key)}/, fn ->
-          config!([{key, true}])
-        end
-      end
-    end
-
     test "is checked even when there is nothing to ask" do
       assert_raise ArgumentError, fn -> Config.new!([query: :ignore, interval: 1], nil) end
     end

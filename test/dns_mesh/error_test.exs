@@ -40,6 +40,8 @@ defmodule DNSMesh.ErrorTest do
     wrong_proto: :inet6,
     bad_cookie: :empty,
     epmd: :silent,
+    silent: :port,
+    dead: :refused,
     no_host_name: :unconfirmed,
     undecided: [%{ip: {10, 0, 0, 1}, interface: "eth0"}]
   }

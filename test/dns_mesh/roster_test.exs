@@ -12,7 +12,8 @@ defmodule DNSMesh.RosterTest do
       max_peers: 1_024,
       allow: :default,
       basename: nil,
-      resolver: nil
+      resolver: nil,
+      ask_first: false
     }
 
     Map.merge(defaults, Map.new(overrides))
@@ -303,7 +304,7 @@ defmodule DNSMesh.RosterTest do
       {roster, _} =
         play(dialled(), [
           {1, {:joined, "app@10.0.0.2", true}},
-          {2, {:nodedown, "app@10.0.0.2", :visible}},
+          {2, {:nodedown, "app@10.0.0.2", :visible, :connection_closed}},
           {250, {:round, world()}}
         ])
 
@@ -355,7 +356,7 @@ defmodule DNSMesh.RosterTest do
           {1, {:answer, :q, nil, [{127, 0, 0, 2}]}},
           {2, {:nodeup, "app@127.0.0.2", :visible}},
           {3, {:answer, :q, nil, [{127, 0, 0, 2}]}},
-          {4, {:nodedown, "app@127.0.0.2", :visible}},
+          {4, {:nodedown, "app@127.0.0.2", :visible, :connection_closed}},
           {250, {:round, world()}}
         ])
 
@@ -366,14 +367,33 @@ defmodule DNSMesh.RosterTest do
     test "is never begun for a peer that is linked, hidden or not" do
       {_, effects} =
         play(Roster.new(config(), 1), [
-          {0, {:round, world(connected: ["app@10.0.0.2"])}},
-          {1, {:answer, :q, nil, [ip(2)]}},
-          {2, {:nodeup, "app@10.0.0.3", :hidden}},
-          {3, {:answer, :q, nil, [ip(2), ip(3)]}}
+          {0,
+           {:round, world(connected: ["app@10.0.0.2", "app@10.0.0.3"], hidden: ["app@10.0.0.3"])}},
+          {1, {:answer, :q, nil, [ip(2), ip(3)]}}
         ])
 
       assert joins(effects) == []
     end
+  end
+
+  test "peers that are listed by host are said so to a node that is named by address" do
+    query = %Query{text: "node1@node1", host: "node1", basename: "node1"}
+    names = %{"node1@10.0.0.2" => {[ip(2)], nil}}
+    candidates = %Candidates{query: query.text, names: names}
+    failed = {:joined, "node1@10.0.0.2", false}
+
+    {_, effects} =
+      play(Roster.new(config(), 1), [
+        {0, {:round, world()}},
+        {1, {:answer, {query, :a}, candidates}},
+        {2, failed},
+        {20_000, {:round, world()}},
+        {20_001, failed},
+        {40_000, {:round, world()}}
+      ])
+
+    assert [%{listed_as: ["node1@node1"]} | _] =
+             for({_, %{problem: :unreachable} = d} <- told(effects, [:problem, :raised]), do: d)
   end
 
   describe "slots" do
@@ -513,7 +533,7 @@ defmodule DNSMesh.RosterTest do
           {1, {:nodeup, "app@10.0.0.3", :visible}},
           {2, {:nodeup, "app@10.0.0.2", :visible}},
           {3, {:nodeup, "rpc-1-app@10.0.0.1", :hidden}},
-          {4, {:nodedown, "app@10.0.0.3", :visible}},
+          {4, {:nodedown, "app@10.0.0.3", :visible, :connection_closed}},
           {250, {:round, world(connected: ["app@10.0.0.2"])}}
         ])
 
@@ -579,7 +599,7 @@ defmodule DNSMesh.RosterTest do
           {1, {:joined, name, true}},
           {2, {:nodeup, name, :visible}},
           {3, {:round, world(connected: [name])}},
-          {4, {:nodedown, name, :visible}},
+          {4, {:nodedown, name, :visible, :connection_closed}},
           {250, {:round, world()}},
           {251, {:joined, name, true}},
           {252, {:nodeup, name, :visible}},
@@ -657,7 +677,7 @@ defmodule DNSMesh.RosterTest do
           {:nodeup, name, Enum.random([:visible, :hidden])}
 
         7 ->
-          {:nodedown, name, :visible}
+          {:nodedown, name, :visible, :connection_closed}
 
         8 ->
           :fill

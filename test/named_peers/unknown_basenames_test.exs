@@ -14,9 +14,12 @@ defmodule DNSMesh.NamedPeers.UnknownBasenamesTest do
   defp node!(name, epmd, opts \\ []),
     do: TestNode.start!([name: name, epmd: {:port, epmd.port}] ++ opts)
 
-  # A node of another machine: its port is what that machine's epmd tells.
+  # A node of another machine: its port is what that machine's epmd tells. It asks no epmd itself, so it can reach none of
+  # the others, and must not have links cut for that.
   defp elsewhere!(name, opts \\ []) do
     port = Ports.free_port()
+    args = ~w(-kernel prevent_overlapping_partitions false) ++ Keyword.get(opts, :args, [])
+    opts = Keyword.put(opts, :args, args)
     {TestNode.start!([name: name, epmd: {:fixed, port}] ++ opts), port}
   end
 

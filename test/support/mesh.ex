@@ -123,6 +123,21 @@ defmodule DNSMesh.Test.Mesh do
   def joins(node, name \\ DNSMesh),
     do: for(join <- drain(node, [:join, :stop], name), do: {join.peer, join.result})
 
+  @doc """
+  What came to and went from a node so far (after `TestNode.forward_nodes/1`) and was not taken yet: `{:nodeup | :nodedown, node}`,
+  the visible ones only. Hidden links are shells, and looks.
+  """
+  @spec visible_changes(TestNode.t()) :: [{:nodeup | :nodedown, node}]
+  def visible_changes(%TestNode{label: label} = node) do
+    receive do
+      {:from_node, ^label, {change, other, info}} when change in [:nodeup, :nodedown] ->
+        more = visible_changes(node)
+        if info[:node_type] == :visible, do: [{change, other} | more], else: more
+    after
+      0 -> []
+    end
+  end
+
   @doc "Kills the processes that are dialling for the instance, and gives their number."
   @spec kill_joins(TestNode.t(), atom) :: non_neg_integer
   def kill_joins(node, name \\ DNSMesh) do

@@ -35,21 +35,20 @@ defmodule DNSMesh.WeakSpots.DNSClusterTest do
   end
 
   test "D2: beside a hung epmd the good peer is connected, and the poller the same after 5 polls" do
-    dns = dns(%{{"app.internal", :a} => ["127.0.0.3", "127.0.0.20"]})
-    epmd = Epmd.start!(addresses: ["127.0.0.2", "127.0.0.3"])
-    hung = start_supervised!({HungPeer, ip: "127.0.0.20", port: epmd.port, notify: self()})
-    a = node!("a@127.0.0.2", {:port, epmd.port})
-    b = node!("app@127.0.0.3", {:port, epmd.port})
+    {a, b, hung, pid} = beside_hung_epmd([])
+    Mesh.await_rounds(a, 5)
+    assert Mesh.pid(a) == pid
 
-    pid =
-      Mesh.start!(a,
-        query: "app@app.internal",
-        nameservers: servers(dns),
-        connect_timeout: 300
-      )
+    # Asked for a port, and left alone: a dial of it would hang for seconds.
+    Await.await(fn -> Mesh.peer(a, "app@127.0.0.20").reason == {:silent, :epmd} end)
+    assert %{state: :waiting} = Mesh.peer(a, "app@127.0.0.20")
+    assert Mesh.joins(a) == [{"app@127.0.0.3", true}]
+    assert HungPeer.accepted(hung) == 1
+    assert TestNode.nodes(a) == [b.name]
+  end
 
-    assert_receive {:hung_peer, ^hung, _ip, _port}, 5_000
-    assert TestNode.await_exactly(a, [b])
+  test "D2: so with ask_first: false, where the hung one is dialled" do
+    {a, b, hung, pid} = beside_hung_epmd(ask_first: false, connect_timeout: 300)
     Mesh.await_rounds(a, 5)
     assert Mesh.pid(a) == pid
     assert Mesh.joins(a) == [{"app@127.0.0.3", true}]
@@ -66,6 +65,19 @@ defmodule DNSMesh.WeakSpots.DNSClusterTest do
     Mesh.await_rounds(a, 2)
     assert Mesh.pid(a) == pid
     assert TestNode.nodes(a) == [b.name]
+  end
+
+  defp beside_hung_epmd(opts) do
+    dns = dns(%{{"app.internal", :a} => ["127.0.0.3", "127.0.0.20"]})
+    epmd = Epmd.start!(addresses: ["127.0.0.2", "127.0.0.3"])
+    hung = start_supervised!({HungPeer, ip: "127.0.0.20", port: epmd.port, notify: self()})
+    a = node!("a@127.0.0.2", {:port, epmd.port})
+    b = node!("app@127.0.0.3", {:port, epmd.port})
+
+    pid = Mesh.start!(a, [query: "app@app.internal", nameservers: servers(dns)] ++ opts)
+    assert_receive {:hung_peer, ^hung, _ip, _port}, 5_000
+    assert TestNode.await_exactly(a, [b])
+    {a, b, hung, pid}
   end
 
   test "D3: this node itself is never dialled, and a connected hidden peer not again" do
@@ -149,7 +161,10 @@ defmodule DNSMesh.WeakSpots.DNSClusterTest do
     epmd = {:fixed, Ports.free_port()}
     a = node!("app@127.0.0.2", epmd)
     b = node!("app@127.0.0.3", epmd)
-    Mesh.start!(a, query: "app.internal", nameservers: servers(dns), max_peers: 65_536)
+
+    # Who is dialled needs an atom; who is probed needs none.
+    options = [query: "app.internal", nameservers: servers(dns), ask_first: false]
+    Mesh.start!(a, [max_peers: 65_536] ++ options)
     assert TestNode.await_exactly(a, [b])
 
     # A failed join and a failed lookup too: now all code is loaded that makes atoms by its mere loading.
@@ -177,7 +192,8 @@ defmodule DNSMesh.WeakSpots.DNSClusterTest do
     start_supervised!({HungPeer, ip: addresses, port: port, notify: self()})
     a = node!("app@127.0.0.2", {:fixed, port})
 
-    Mesh.start!(a, query: "app.internal, dead.internal", nameservers: servers(dns))
+    options = [query: "app.internal, dead.internal", nameservers: servers(dns)]
+    Mesh.start!(a, [ask_first: false] ++ options)
     for _ <- addresses, do: assert_receive({:hung_peer, _pid, _ip, _port}, 10_000)
     ScriptedDNS.put(dns, {"app.internal", :a}, :silent)
     # Two in a row: the first may still have been asked before.
@@ -321,23 +337,43 @@ defmodule DNSMesh.WeakSpots.DNSClusterTest do
     refute atom_there?(a, "app@fdaa::3")
   end
 
-  test "D14: dead peers are dialled ever more rarely" do
-    dead = for n <- 21..25, do: "127.0.0.#{n}"
-    dns = dns(%{{"app.internal", :a} => ["127.0.0.3" | dead]})
-    epmd = {:fixed, Ports.free_port()}
-    a = node!("app@127.0.0.2", epmd)
-    b = node!("app@127.0.0.3", epmd)
+  @dead for n <- 21..25, do: "127.0.0.#{n}"
 
-    Mesh.start!(a, query: "app.internal", nameservers: servers(dns))
-    Mesh.await_rounds(a, 30)
+  test "D14: dead peers are not dialled, and not even probed at every poll" do
+    {a, b} = beside_the_dead([])
+    assert Mesh.joins(a) == [{"app@127.0.0.3", true}]
+    assert TestNode.nodes(a) == [b.name]
+
+    for ip <- @dead do
+      assert %{state: :waiting, reason: {:dead, :refused}, next_attempt: next} =
+               Mesh.peer(a, "app@#{ip}")
+
+      # Of the 5 s that come first.
+      assert next > 500
+    end
+  end
+
+  test "D14: dead peers are dialled ever more rarely with ask_first: false" do
+    {a, b} = beside_the_dead(ask_first: false)
 
     dials =
       Enum.frequencies_by(Mesh.joins(a), fn {peer, result} when is_boolean(result) -> peer end)
 
     assert dials["app@127.0.0.3"] == 1
     # At 0, 100, 300, 700, 1 500, 3 100 ms, give or take a fifth, and never at every poll.
-    for ip <- dead, do: assert(dials["app@#{ip}"] in 3..8)
+    for ip <- @dead, do: assert(dials["app@#{ip}"] in 3..8)
     assert TestNode.nodes(a) == [b.name]
+  end
+
+  defp beside_the_dead(opts) do
+    dns = dns(%{{"app.internal", :a} => ["127.0.0.3" | @dead]})
+    epmd = {:fixed, Ports.free_port()}
+    a = node!("app@127.0.0.2", epmd)
+    b = node!("app@127.0.0.3", epmd)
+
+    Mesh.start!(a, [query: "app.internal", nameservers: servers(dns)] ++ opts)
+    Mesh.await_rounds(a, 30)
+    {a, b}
   end
 
   test "D15: nothing is replaced here: native library, question on the wire, link between two processes of the OS" do

@@ -3,7 +3,7 @@ defmodule DNSMesh.WeakSpots.LibclusterTest do
   # VMs, a real name server on loopback, the native resolver and Node.connect/1.
   use ExUnit.Case, async: true
 
-  alias DNSMesh.Test.{HungPeer, Mesh, Ports, ScriptedDNS, TestNode}
+  alias DNSMesh.Test.{Await, HungPeer, Mesh, Ports, ScriptedDNS, TestNode}
 
   defp dns(zone, opts \\ []), do: start_supervised!({ScriptedDNS, [zone: zone] ++ opts})
 
@@ -63,7 +63,9 @@ defmodule DNSMesh.WeakSpots.LibclusterTest do
     # The best of three: the first also loads the code, and a machine that is busy is no fault of the start.
     starts =
       for name <- [:one, :two, :three] do
-        child = {DNSMesh, name: name, query: "app.internal", nameservers: servers(dns)}
+        # At once, all of them: asked first, they would be dialled one after the other.
+        options = [query: "app.internal", nameservers: servers(dns), ask_first: false]
+        child = {DNSMesh, [name: name] ++ options}
         start = [DNSMesh.Test.NodeRelay, :start_child, [child]]
         {us, {:ok, _pid}} = TestNode.call(a, :timer, :tc, start)
         us
@@ -156,7 +158,13 @@ defmodule DNSMesh.WeakSpots.LibclusterTest do
     Mesh.start!(a, [query: "_app._tcp.internal"] ++ opts)
     assert TestNode.await_exactly(a, [b])
 
-    Mesh.start!(a, [name: :random, query: "app.internal"] ++ opts)
+    # Nobody listens at these: they are probed, and that takes no atom.
+    Mesh.start!(a, [name: :asking, query: "app.internal"] ++ opts)
+    probed? = &(&1.state == :waiting)
+    Await.await(fn -> Enum.count(Mesh.status(a, :asking).peers, probed?) == 20 end)
+    assert Enum.count(random, &atom_there?(a, "app@#{:inet.ntoa(&1)}")) == 0
+
+    Mesh.start!(a, [name: :random, query: "app.internal", ask_first: false] ++ opts)
     Mesh.await_rounds(a, 5, :random)
     assert length(Mesh.status(a, :random).peers) == 20
 

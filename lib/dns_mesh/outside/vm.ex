@@ -6,14 +6,16 @@ defmodule DNSMesh.Outside.VM do
 
   alias DNSMesh.{Candidates, Distribution, IP, Outside, Query, Resolver}
 
-  @enforce_keys [:handle, :families]
-  defstruct [:handle, :families]
+  @enforce_keys [:handle, :families, :ports]
+  defstruct [:handle, :families, :ports]
 
   @impl true
   def open(config) do
     # SRV targets are wanted in the family that can be dialled; both where that is not known.
-    families = List.wrap(Distribution.current().family || [:inet, :inet6])
-    %__MODULE__{handle: Resolver.open(config.nameservers, config), families: families}
+    distribution = Distribution.current()
+    families = List.wrap(distribution.family || [:inet, :inet6])
+    handle = Resolver.open(config.nameservers, config)
+    %__MODULE__{handle: handle, families: families, ports: distribution.ports}
   end
 
   @impl true
@@ -25,7 +27,9 @@ defmodule DNSMesh.Outside.VM do
      %{
        distribution: Distribution.current(),
        own_addresses: Resolver.own_addresses(),
-       connected: connected
+       connected: connected,
+       hidden: for(node <- Node.list(:hidden), do: Atom.to_string(node)),
+       guarded?: Distribution.guarded?()
      }}
   end
 

@@ -3,7 +3,7 @@ defmodule DNSMesh.Roster.Admission do
   # Who is held: the names of answers, judged by policy, as long as there is room, until they have been missing for long.
 
   alias DNSMesh.{Candidates, IP, Peer, Policy}
-  alias DNSMesh.Roster.Book
+  alias DNSMesh.Roster.{Book, Outlook}
 
   @forget_rounds 10
   @forget_min 60_000
@@ -102,7 +102,7 @@ defmodule DNSMesh.Roster.Admission do
             {roster, room, left_out + 1}
 
           _unknown ->
-            peer = obey(Peer.new(name, now), verdict(roster, name, candidate), roster, now)
+            peer = obey(new(name, roster, now), verdict(roster, name, candidate), roster, now)
             {roster, room} = admit(roster, peer, room)
             {roster, room, left_out}
         end
@@ -126,6 +126,9 @@ defmodule DNSMesh.Roster.Admission do
   defp rank({_ips, nil}), do: 1
   defp rank({_ips, {:held, _reason}}), do: 2
   defp rank({_ips, {:refused, _reason}}), do: 3
+
+  defp new(name, roster, now),
+    do: %{Peer.new(name, now) | newcomer?: not Outlook.lonely?(roster)}
 
   # Names that are refused, or held by policy, have a room of their own: they must not crowd out the good ones, nor grow
   # without bound. One that is linked all the same moves over to the others, so there is a bound on both together too.
@@ -153,7 +156,7 @@ defmodule DNSMesh.Roster.Admission do
     do: Policy.judge(name, candidate, roster.world, roster.allow)
 
   # A link is a fact, whatever policy says of it; when it is gone, policy's word counts again.
-  defp obey(peer, verdict, roster, now) do
+  defp obey(%Peer{verdict: before} = peer, verdict, roster, now) do
     peer = Peer.judged(peer, verdict)
 
     cond do
@@ -170,7 +173,8 @@ defmodule DNSMesh.Roster.Admission do
       match?({:waiting, _}, verdict) ->
         Peer.postponed(peer, elem(verdict, 1), roster.interval, now)
 
-      peer.state in [:refused, :held] ->
+      # What policy had against it is over; what members have is not policy's.
+      before != nil and peer.state in [:refused, :held] ->
         Peer.enter(peer, :new, nil, now)
 
       true ->

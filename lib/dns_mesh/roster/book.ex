@@ -4,7 +4,18 @@ defmodule DNSMesh.Roster.Book do
 
   alias DNSMesh.{NodeName, Peer, Problems}
 
-  @enforce_keys [:interval, :connect_timeout, :max_peers, :allow, :basename, :gated?, :chance]
+  alias DNSMesh.Roster.{Asking, Damping}
+
+  @enforce_keys [
+    :interval,
+    :connect_timeout,
+    :max_peers,
+    :allow,
+    :basename,
+    :gated?,
+    :ask_first,
+    :chance
+  ]
   defstruct [
     :interval,
     :connect_timeout,
@@ -12,6 +23,7 @@ defmodule DNSMesh.Roster.Book do
     :allow,
     :basename,
     :gated?,
+    :ask_first,
     :chance,
     # The world of the last round: nil before the first.
     world: nil,
@@ -20,6 +32,11 @@ defmodule DNSMesh.Roster.Book do
     answers: %{},
     # Everything the VM is linked to, our peers or not.
     connected: MapSet.new(),
+    # Those of them that are linked hidden.
+    hidden: MapSet.new(),
+    asking: %Asking{},
+    # This node is about to stop: nobody is dialled any more.
+    leaving?: false,
     # %{name => started at}: one entry per running join process.
     joining: %{},
     # Since the last round: for one log line about all of them.
@@ -35,11 +52,15 @@ defmodule DNSMesh.Roster.Book do
           allow: [DNSMesh.IP.cidr()] | :default,
           basename: String.t() | nil,
           gated?: boolean(),
+          ask_first: boolean(),
           chance: :rand.state(),
           world: world() | nil,
           peers: %{NodeName.t() => Peer.t()},
           answers: %{key() => %{NodeName.t() => DNSMesh.Candidates.candidate()}},
           connected: MapSet.t(),
+          hidden: MapSet.t(),
+          asking: Asking.t(),
+          leaving?: boolean(),
           joining: %{NodeName.t() => integer()},
           came: [NodeName.t()],
           went: [NodeName.t()],
@@ -51,9 +72,19 @@ defmodule DNSMesh.Roster.Book do
           required(:own_addresses) => [:inet.ip_address()],
           required(:connected) => [NodeName.t()],
           optional(:basename) => String.t(),
-          optional(:naming?) => boolean()
+          optional(:naming?) => boolean(),
+          optional(:hidden) => [NodeName.t()],
+          # Whether OTP's global cuts links in this mesh.
+          optional(:guarded?) => boolean()
         }
-  @type effect :: {:join, NodeName.t()} | {:event, [atom()], map(), map()}
+  @type effect ::
+          {:join, NodeName.t()}
+          | {:probe, [target()]}
+          | {:ask, NodeName.t(), members :: [NodeName.t()]}
+          | {:look, NodeName.t(), silent :: [NodeName.t()]}
+          | {:event, [atom()], map(), map()}
+  @typedoc "A name, and the addresses behind it as far as they are known."
+  @type target :: {NodeName.t(), [DNSMesh.IP.t()]}
   @typedoc "The roster, and the effects so far, the last first."
   @type acc :: {t(), [effect()]}
 
@@ -67,6 +98,7 @@ defmodule DNSMesh.Roster.Book do
       basename: config.basename,
       # A :resolver module stands for the whole outside: neither distribution nor addresses are judged then.
       gated?: config.resolver == nil,
+      ask_first: config.ask_first,
       chance: :rand.seed_s(:exsss, seed)
     }
   end
@@ -80,6 +112,15 @@ defmodule DNSMesh.Roster.Book do
   @spec put(t(), Peer.t()) :: t()
   def put(roster, peer), do: %{roster | peers: Map.put(roster.peers, peer.name, peer)}
 
+  @doc "The addresses behind a name, as the last answers have them."
+  @spec addresses(t(), NodeName.t()) :: [DNSMesh.IP.t()]
+  def addresses(roster, name) do
+    Enum.find_value(roster.answers, [], fn
+      {_key, %{^name => {[_ | _] = ips, _verdict}}} -> ips
+      _unknown_there -> nil
+    end)
+  end
+
   @spec link(t(), NodeName.t(), integer()) :: t()
   def link(roster, name, now) do
     roster = %{roster | connected: MapSet.put(roster.connected, name)}
@@ -90,9 +131,14 @@ defmodule DNSMesh.Roster.Book do
     end
   end
 
-  @spec unlink(t(), NodeName.t(), integer()) :: t()
-  def unlink(roster, name, now) do
-    roster = %{roster | connected: MapSet.delete(roster.connected, name)}
+  @doc "A link has gone; `reason` is the VM's, nil where it gave none."
+  @spec unlink(t(), NodeName.t(), reason :: term(), integer()) :: t()
+  def unlink(roster, name, reason, now) do
+    roster = %{
+      roster
+      | connected: MapSet.delete(roster.connected, name),
+        hidden: MapSet.delete(roster.hidden, name)
+    }
 
     case roster.peers do
       # A join under way outlives the link it did not make.
@@ -100,12 +146,21 @@ defmodule DNSMesh.Roster.Book do
         put(roster, Peer.enter(peer, :joining, nil, now))
 
       %{^name => peer} ->
-        put(roster, Peer.lost(peer, now))
+        {chance, state} = :rand.uniform_s(roster.chance)
+        peer = peer |> Damping.lost(reason, chance, now) |> Peer.lost(now) |> leaving(now)
+        put(%{roster | chance: state}, peer)
 
       _stranger ->
         roster
     end
   end
+
+  # It said so before it went.
+  defp leaving(%Peer{leaving_until: until, verdict: nil} = peer, now)
+       when until != nil and until > now,
+       do: %{Peer.enter(peer, :held, :leaving, now) | next_at: until}
+
+  defp leaving(peer, _now), do: peer
 
   @spec tell(acc(), [atom()], map(), map()) :: acc()
   def tell({roster, effects}, event, measurements, metadata),

@@ -2,7 +2,7 @@ defmodule DNSMesh.Roster.Concerns do
   @moduledoc false
   # What is wrong, looked at once a round: said when it comes, at every doubling, and when it is over.
 
-  alias DNSMesh.Peer
+  alias DNSMesh.{IP, Peer, Query}
   alias DNSMesh.Roster.Book
 
   @spec look(Book.acc(), integer()) :: Book.acc()
@@ -24,6 +24,7 @@ defmodule DNSMesh.Roster.Concerns do
     |> all_barred(:unresolved, :unresolved, now)
     |> silent_epmd(now)
     |> without_atoms(now)
+    |> held(now)
     |> unreachable(now)
   end
 
@@ -61,15 +62,58 @@ defmodule DNSMesh.Roster.Concerns do
     Book.problem(acc, waiting != [], :atom_budget, nil, %{peers: Enum.sort(waiting)}, now)
   end
 
+  # Who cannot reach whom is the fault; who is not joined because of it is what comes of it.
+  defp held({roster, _effects} = acc, now) do
+    now_held =
+      for {name, %Peer{state: :held, reason: {kind, member}}} <- roster.peers,
+          kind in [:unreachable_for, :member_unreachable],
+          reduce: %{} do
+        groups -> Map.update(groups, {:held, kind, member}, [name], &[name | &1])
+      end
+
+    before = for {{:held, _kind, _member} = key, _entry} <- roster.problems.entries, do: key
+
+    Enum.reduce(Enum.uniq(before ++ Map.keys(now_held)), acc, fn {:held, kind, member} = key,
+                                                                 acc ->
+      peers = Enum.sort(Map.get(now_held, key, []))
+
+      details = %{
+        peers: peers,
+        member: member,
+        because: kind,
+        node: roster.world.distribution.node
+      }
+
+      Book.problem(acc, peers != [], key, nil, details, now)
+    end)
+  end
+
   # One failed dial is nothing: the peer may just be starting. One that is being dialled again has not been reached yet.
   # The face of this problem is its size, in doublings.
   defp unreachable({roster, _effects} = acc, now) do
     failing =
-      for {name, %Peer{state: state, failures: failures}} <- roster.peers,
-          state in [:waiting, :joining] and failures >= 2,
+      for {name, %Peer{state: state} = peer} <- roster.peers,
+          state in [:waiting, :joining] and (peer.failures >= 2 or missed?(peer, roster, now)),
           do: name
 
     size = length(Integer.digits(length(failing), 2))
-    Book.problem(acc, failing != [], :unreachable, size, %{peers: Enum.sort(failing)}, now)
+    details = %{peers: Enum.sort(failing), listed_as: listed_by_host(roster, failing)}
+    Book.problem(acc, failing != [], :unreachable, size, details, now)
   end
+
+  # Items like node1@node1, which a node that is named by address takes for node1@ the address.
+  defp listed_by_host(%{world: %{distribution: %{address: own}}} = roster, failing)
+       when own != nil do
+    for {{%Query{basename: basename, host: host} = query, _type}, names} <- roster.answers,
+        basename != nil and not Query.pattern?(query) and IP.parse(host) == :error,
+        Enum.any?(failing, &is_map_key(names, &1)),
+        uniq: true,
+        do: query.text
+  end
+
+  defp listed_by_host(_named_by_host, _failing), do: []
+
+  # A peer that restarts is probed often, and is not there for a while.
+  defp missed?(%Peer{misses: misses} = peer, roster, now),
+    do: misses >= 3 and now - (peer.lost_at || peer.known_at || now) >= 2 * roster.interval
 end

@@ -3,7 +3,7 @@ defmodule DNSMesh.Roster.Joins do
   # Who is dialled, in which order, and what came of it. A slot is taken until the process that dials has ended.
 
   alias DNSMesh.{NodeName, Peer}
-  alias DNSMesh.Roster.Book
+  alias DNSMesh.Roster.{Asking, Book}
 
   @slots 128
 
@@ -26,7 +26,13 @@ defmodule DNSMesh.Roster.Joins do
     end
   end
 
-  defp join(%Peer{name: name} = peer, {roster, effects}, now) do
+  @doc "Whether one more can be dialled."
+  @spec slot?(Book.t()) :: boolean()
+  def slot?(roster), do: map_size(roster.joining) < @slots
+
+  @doc "Dials one peer."
+  @spec join(Peer.t(), Book.acc(), integer()) :: Book.acc()
+  def join(%Peer{name: name} = peer, {roster, effects}, now) do
     roster = Book.put(roster, Peer.enter(peer, :joining, nil, now))
     {%{roster | joining: Map.put(roster.joining, name, now)}, [{:join, name} | effects]}
   end
@@ -36,7 +42,12 @@ defmodule DNSMesh.Roster.Joins do
   def ended({roster, effects}, name, outcome, now) do
     {started, joining} = Map.pop(roster.joining, name, now)
     ms = now - started
-    roster = note(%{roster | joining: joining}, name, outcome, ms, now)
+
+    roster =
+      %{roster | joining: joining}
+      |> note(name, outcome, ms, now)
+      |> Asking.joined(outcome == true, now)
+
     Book.tell({roster, effects}, [:join, :stop], %{duration: ms}, %{peer: name, result: outcome})
   end
 
@@ -68,14 +79,16 @@ defmodule DNSMesh.Roster.Joins do
   end
 
   defp may_join?(%{world: nil}), do: false
+  defp may_join?(%{leaving?: true}), do: false
   defp may_join?(%{gated?: false}), do: true
   defp may_join?(%{world: %{distribution: distribution}}), do: distribution.alive?
 
   defp due?(%Peer{state: :new}, _roster, _now), do: true
 
   # A poll comes up to a tenth of the interval early; a peer due within that would wait a whole round for nothing.
-  defp due?(%Peer{state: :waiting} = peer, roster, now),
-    do: peer.next_at - div(roster.interval, 5) <= now
+  defp due?(%Peer{state: state, next_at: at} = peer, roster, now)
+       when state in [:waiting, :held] and at != nil,
+       do: peer.next_at - div(roster.interval, 5) <= now
 
   defp due?(_peer, _roster, _now), do: false
 

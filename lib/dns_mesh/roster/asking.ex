@@ -1,0 +1,367 @@
+defmodule DNSMesh.Roster.Asking do
+  @moduledoc false
+  # Ask first, dial after. OTP's `global` keeps a mesh whole or cuts it: as soon as one member cannot reach a node that
+  # another one is linked to, it has links cut, and whoever dials again at the next poll has them cut again, for ever.
+  # So nobody is dialled that some member could not reach.
+  #
+  #   due ──▶ probe ──not ok──▶ waiting, probed again later
+  #             │ ok
+  #             ▼  one at a time, the lowest name first
+  #           ask the members: can you reach it? ──no──▶ held
+  #             │
+  #             ▼  only if somebody listed is silent to us
+  #           look at its members: is that one among them? ──yes──▶ held
+  #             │
+  #             ▼
+  #           join
+  #
+  # Pure. The questions travel as effects, {:probe, …}, {:ask, …} and {:look, …}; what comes back are the events probed,
+  # asked and looked. `wake_at` is when the next step is due if nothing happens before.
+
+  alias DNSMesh.{NodeName, Peer}
+  alias DNSMesh.Roster.{Book, Damping, Joins, Outlook, Probing}
+
+  # Backoff of a refusal; a node without links uses its last one for 30 s.
+  @refused {15_000, 300_000}
+  # The member found nobody where we found somebody: mostly a peer that is just starting; or a firewall that rejects.
+  @contradicted {2_000, 300_000}
+  @reuse 30_000
+
+  # A node without links that has been kept out for so long, by a silence nobody could contradict, tries once.
+  @patience 20_000
+
+  # After a join `global` brings in the others by itself; a dial that hangs must not hold up the rest.
+  @after_join 300
+  @meanwhile 1_000
+
+  @type answer :: :ok | :dead | :silent | :no_answer | :no_mesh
+
+  defstruct probing: %{},
+            # nil | %{target: name, stage: :asking | :looking, started: ms}
+            deciding: nil,
+            next_at: nil,
+            # Since when this node has had no links and been refused, the silent ones it was refused for, and whether it
+            # has tried all the same.
+            kept_out: nil,
+            wake_at: nil
+
+  @type t :: %__MODULE__{
+          probing: %{NodeName.t() => integer()},
+          deciding: nil | %{target: NodeName.t(), stage: :asking | :looking, started: integer()},
+          next_at: integer() | nil,
+          kept_out: nil | %{since: integer(), silent: [NodeName.t()], tried?: boolean()},
+          wake_at: integer() | nil
+        }
+
+  @doc "Whether peers are to be asked about at all: `global` cuts only what it keeps whole."
+  @spec on?(Book.t()) :: boolean()
+  def on?(%{ask_first: true, gated?: true, world: %{guarded?: true}}), do: true
+  def on?(_roster), do: false
+
+  @doc "Does what is due; the effects are questions, or joins."
+  @spec step(Book.acc(), integer()) :: Book.acc()
+  def step({roster, effects} = acc, now) do
+    if idle?(roster) do
+      {put_in(roster.asking.wake_at, nil), effects}
+    else
+      {roster, effects} = acc |> Probing.due(now) |> decide(now)
+      {wake(roster, now), effects}
+    end
+  end
+
+  defp idle?(%{world: nil}), do: true
+  defp idle?(%{leaving?: true}), do: true
+  defp idle?(%{world: %{distribution: distribution}}), do: not distribution.alive?
+
+  @doc "What the probes found; `port` is where the peer listens, nil where that is not known."
+  @spec probed(Book.acc(), Probing.found(), integer()) :: Book.acc()
+  def probed({roster, effects}, found, now) do
+    before = Outlook.view(roster)
+    roster = Probing.found(roster, found, now)
+    # What refusals rested on has changed: they are looked at anew.
+    roster =
+      if Outlook.view(roster) == before, do: roster, else: release(roster, now, fn _ -> true end)
+
+    {roster, effects} |> dialled_past(found, now) |> step(now)
+  end
+
+  ## Decisions: one at a time
+
+  defp decide({%{asking: %{deciding: deciding}}, _} = acc, _now) when deciding != nil, do: acc
+  defp decide({%{asking: %{probing: probing}}, _} = acc, _now) when probing != %{}, do: acc
+
+  defp decide({roster, effects} = acc, now) do
+    if later?(roster.asking.next_at, now) or not Joins.slot?(roster) do
+      acc
+    else
+      case roster.peers |> Map.values() |> Enum.filter(&ready?(&1, roster, now)) do
+        [] -> acc
+        peers -> peers |> Enum.min_by(& &1.name) |> ask({roster, effects}, now)
+      end
+    end
+  end
+
+  defp later?(nil, _now), do: false
+  defp later?(at, now), do: now < at
+
+  defp ready?(peer, roster, now) do
+    Probing.fresh?(peer, now) and Probing.due?(peer, roster, now) and
+      not Damping.damped?(peer, now)
+  end
+
+  defp ask(peer, {roster, effects}, now) do
+    case Outlook.members(roster) do
+      [] ->
+        look(peer.name, {roster, effects}, now)
+
+      members ->
+        roster = deciding(roster, peer.name, :asking, now)
+        {roster, [{:ask, peer.name, members} | effects]}
+    end
+  end
+
+  @doc "What the members say about a target."
+  @spec asked(Book.acc(), NodeName.t(), %{NodeName.t() => answer()}, integer()) :: Book.acc()
+  def asked({roster, effects} = acc, target, answers, now) do
+    case roster.asking.deciding do
+      %{target: ^target, stage: :asking} ->
+        heed(target, answers, {undecided(roster), effects}, now)
+
+      _another_question ->
+        acc
+    end
+  end
+
+  defp heed(target, answers, {roster, _effects} = acc, now) do
+    objections = objections(answers)
+
+    cond do
+      not open?(roster, target) ->
+        step(acc, now)
+
+      objections == [] ->
+        look(target, acc, now)
+
+      # Whoever did not consent and has gone since is a new case: it may be out of this node's reach now, and a member still.
+      member = Enum.find(objections, &(&1 in roster.connected)) ->
+        backoff = if answers[member] == :dead, do: @contradicted, else: @refused
+        acc |> hold(target, {:unreachable_for, member}, backoff, now) |> step(now)
+
+      true ->
+        step(acc, now)
+    end
+  end
+
+  # No answer is a no: a member whose link is dead without its knowing cannot tell. Silence weighs most.
+  defp objections(answers) do
+    for {member, answer} <-
+          Enum.sort_by(answers, fn {member, answer} -> {answer == :dead, member} end),
+        answer not in [:ok, :no_mesh],
+        do: member
+  end
+
+  # Nobody silent is the usual case, and takes no look.
+  defp look(target, {roster, effects}, now) do
+    case Outlook.silent(roster) -- [target] do
+      [] -> join(target, {roster, effects}, now)
+      silent -> {deciding(roster, target, :looking, now), [{:look, target, silent} | effects]}
+    end
+  end
+
+  @doc "Who the target is linked to, and what it says about those of them that are silent to us; `:failed` if it said nothing."
+  @spec looked(
+          Book.acc(),
+          NodeName.t(),
+          {:ok, [NodeName.t()], %{NodeName.t() => answer()}} | :leaving | :failed,
+          integer()
+        ) :: Book.acc()
+  def looked({roster, effects} = acc, target, outcome, now) do
+    case roster.asking.deciding do
+      %{target: ^target, stage: :looking} ->
+        acc = {undecided(roster), effects}
+
+        cond do
+          not open?(roster, target) -> step(acc, now)
+          outcome == :failed -> target |> join(acc, now) |> step(now)
+          outcome == :leaving -> acc |> hold(target, :leaving, @refused, now) |> step(now)
+          true -> judge(target, outcome, acc, now)
+        end
+
+      _another_question ->
+        acc
+    end
+  end
+
+  defp judge(target, {:ok, members, answers}, {roster, effects}, now) do
+    case Enum.sort(for name <- Outlook.silent(roster), name in members, name != target, do: name) do
+      [] ->
+        target |> join({roster, effects}, now) |> step(now)
+
+      [first | _] = silent ->
+        # Its own word for the peer that cannot be reached from here is what tells a cut cable from a dead host.
+        contradicted = Enum.find(silent, &(answers[&1] == :ok))
+        roster = kept_out(roster, silent, contradicted, now)
+
+        if try_once?(roster, now) do
+          roster = put_in(roster.asking.kept_out.tried?, true)
+          target |> join({roster, effects}, now) |> step(now)
+        else
+          {roster, effects}
+          |> hold(target, {:member_unreachable, contradicted || first}, @refused, now)
+          |> step(now)
+        end
+    end
+  end
+
+  # Only while nobody contradicts: a peer that the target can reach is alive, and joining would cut the mesh.
+  defp kept_out(roster, _silent, contradicted, _now) when contradicted != nil,
+    do: put_in(roster.asking.kept_out, nil)
+
+  defp kept_out(%{asking: %{kept_out: %{silent: silent}}} = roster, silent, nil, _now), do: roster
+
+  defp kept_out(roster, silent, nil, now),
+    do: put_in(roster.asking.kept_out, %{since: now, silent: silent, tried?: false})
+
+  # Who is in by that one try, and has not been cut, may have the others too: `global` will not bring them before the dead
+  # link has timed out.
+  defp try_once?(%{asking: %{kept_out: %{tried?: tried?, since: since}}} = roster, now),
+    do:
+      if(tried?,
+        do: not Outlook.lonely?(roster),
+        else: Outlook.lonely?(roster) and now - since >= @patience
+      )
+
+  defp try_once?(_roster, _now), do: false
+
+  defp join(target, {roster, effects}, now) do
+    roster = put_in(roster.asking.next_at, now + @meanwhile)
+    Joins.join(roster.peers[target], {roster, effects}, now)
+  end
+
+  @doc "A join has ended: when the next decision may be taken."
+  @spec joined(Book.t(), boolean(), integer()) :: Book.t()
+  def joined(roster, success?, now),
+    do: put_in(roster.asking.next_at, if(success?, do: now + @after_join, else: now))
+
+  @doc """
+  A node has come in. One that is held because a member cannot reach it, and that nobody here has dialled, may have been
+  dialled by somebody who did not ask, or be whole again: `went/4` will tell.
+  """
+  @spec came(Book.acc(), NodeName.t(), integer()) :: Book.acc()
+  def came({roster, effects} = acc, name, now) do
+    case roster.peers do
+      %{^name => %Peer{state: :held, reason: {:unreachable_for, member}} = peer}
+      when not is_map_key(roster.joining, name) ->
+        {Book.put(roster, %{peer | past: member}), effects}
+
+      _not_held ->
+        Book.problem(acc, false, {:dialled_past, name}, nil, %{peer: name}, now)
+    end
+  end
+
+  @doc "A node has gone: nobody is held any more for one that is no member."
+  @spec went(Book.acc(), NodeName.t(), reason :: term(), integer()) :: Book.acc()
+  def went({roster, effects}, name, reason, now) do
+    roster = release(roster, now, &(&1.reason == {:unreachable_for, name}))
+
+    case roster.peers do
+      %{^name => %Peer{past: member} = peer} when member != nil ->
+        cut? = Damping.cut?(reason) and not Damping.lasted?(peer, now)
+        {Book.put(roster, %{peer | past: if(cut?, do: member)}), effects}
+
+      _asked_for ->
+        {roster, effects}
+    end
+  end
+
+  # It had come in past us and its link was cut. If it is there all the same, that was `global`, and not its end.
+  defp dialled_past({roster, _effects} = acc, found, now) do
+    for {name, {verdict, _port}} <- found,
+        %Peer{past: member} = peer when member != nil <- [roster.peers[name]],
+        reduce: acc do
+      {roster, effects} ->
+        acc = {Book.put(roster, %{peer | past: nil}), effects}
+        details = %{peer: name, member: member}
+
+        if verdict == :ok,
+          do: Book.problem(acc, true, {:dialled_past, name}, member, details, now),
+          else: acc
+    end
+  end
+
+  defp hold({roster, _effects} = acc, target, reason, backoff, now),
+    do: if(open?(roster, target), do: hold_open(acc, target, reason, backoff, now), else: acc)
+
+  defp hold_open({roster, effects}, target, reason, backoff, now) do
+    peer = roster.peers[target]
+    {chance, state} = :rand.uniform_s(roster.chance)
+    roster = %{roster | chance: state}
+
+    delay =
+      cond do
+        not Outlook.lonely?(roster) -> Probing.backoff(backoff, peer.holds, chance)
+        left = before_the_try(roster, now) -> max(min(roster.interval, left), 100)
+        true -> @reuse
+      end
+
+    peer = %{Peer.enter(peer, :held, reason, now) | next_at: now + delay, holds: peer.holds + 1}
+    {Book.put(roster, peer), effects}
+  end
+
+  # How long until the one try, while it is still to come.
+  defp before_the_try(%{asking: %{kept_out: %{tried?: false, since: since}}}, now),
+    do: since + @patience - now
+
+  defp before_the_try(_roster, _now), do: nil
+
+  # Held peers are due at once, but for those that leave: that is no refusal.
+  defp release(roster, now, which?) do
+    for {_name, %Peer{state: :held, verdict: nil, next_at: at} = peer} <- roster.peers,
+        at != nil and at > now and peer.reason != :leaving,
+        which?.(peer) and not Damping.damped?(peer, now),
+        reduce: roster do
+      roster -> Book.put(roster, %{peer | next_at: now})
+    end
+  end
+
+  @doc "Somebody was told whom this node is linked to, and is about to join: no decision before it has."
+  @spec promised(Book.t(), integer()) :: Book.t()
+  def promised(roster, now) do
+    at = now + @meanwhile
+    before = roster.asking.next_at
+    put_in(roster.asking.next_at, if(before && before > at, do: before, else: at))
+  end
+
+  # Neither linked by somebody else nor refused by policy meanwhile, nor found silent by a later probe.
+  defp open?(roster, name) do
+    case roster.peers do
+      %{^name => %Peer{state: state, verdict: nil, probe: {:ok, _at, _port}}} ->
+        state in [:new, :waiting, :held] and name not in roster.connected
+
+      _not_any_more ->
+        false
+    end
+  end
+
+  defp deciding(roster, target, stage, now),
+    do: put_in(roster.asking.deciding, %{target: target, stage: stage, started: now})
+
+  defp undecided(roster), do: put_in(roster.asking.deciding, nil)
+
+  ## When to wake
+
+  defp wake(%{asking: %{probing: probing, deciding: deciding}} = roster, _now)
+       when probing != %{} or deciding != nil,
+       do: put_in(roster.asking.wake_at, nil)
+
+  # With every slot taken it is the end of a join that is waited for.
+  defp wake(roster, now) do
+    at =
+      with at when at != nil <- Probing.next_at(roster, now),
+           true <- Joins.slot?(roster),
+           do: Enum.max([at, roster.asking.next_at || at, now + 20]),
+           else: (_nothing_or_full -> nil)
+
+    put_in(roster.asking.wake_at, at)
+  end
+end

@@ -1,0 +1,106 @@
+defmodule DNSMesh.AnsweringTest do
+  use ExUnit.Case, async: true
+
+  alias DNSMesh.{Answering, Members}
+
+  @a "app@10.0.0.1"
+  @b "app@10.0.0.2"
+  @c "app@10.0.0.3"
+
+  defp me(overrides \\ []),
+    do: Map.merge(%{node: "app@10.0.0.9", leaving?: false, members: [@a, @b]}, Map.new(overrides))
+
+  defp ask(answering \\ %Answering{}, question, from, now, me \\ me()),
+    do: Answering.asked(answering, question, from, me, now)
+
+  defp reply(from, answer), do: {:reply, from, Members.answer(answer)}
+
+  test "a node that nobody has probed lately is probed once, however many ask, and all are answered" do
+    {answering, effects} = ask({:reach, @c}, :one, 0)
+    assert effects == [{:check, [@c]}]
+    {answering, effects} = ask(answering, {:reach, @c}, :two, 10)
+    assert effects == []
+    {answering, effects} = Answering.learnt(answering, %{@c => {:ok, 9_100}}, 20)
+    assert Enum.sort(effects) == [reply(:one, :ok), reply(:two, :ok)]
+    assert answering.pending == []
+  end
+
+  test "a verdict is repeated for 10 s; that a port is closed is not, for it may be about to open" do
+    for {verdict, answer, kept} <- [
+          {:ok, :ok, 9_999},
+          {{:silent, :port}, :silent, 9_999},
+          {{:dead, :refused}, :dead, -1},
+          {{:silent, :not_tried}, :unknown, -1}
+        ] do
+      {answering, _} = ask({:reach, @c}, :one, 0)
+      {answering, [told]} = Answering.learnt(answering, %{@c => {verdict, nil}}, 0)
+      assert told == reply(:one, answer)
+
+      if kept > 0 do
+        assert {_, [again]} = ask(answering, {:reach, @c}, :two, kept)
+        assert again == reply(:two, answer)
+      end
+
+      assert {_, [{:check, [@c]}]} = ask(answering, {:reach, @c}, :two, kept + 1)
+    end
+  end
+
+  test "probes of our own count too" do
+    {answering, []} = Answering.learnt(%Answering{}, %{@c => {:ok, 9_100}}, 0)
+    assert {_, [{:reply, :one, _}]} = ask(answering, {:reach, @c}, :one, 100)
+  end
+
+  test "whom this node is linked to, and which of the silent ones it can reach" do
+    {answering, effects} = ask({:members, @c, [@b, "app@10.0.0.8"]}, :one, 0)
+    # Only members of ours are worth a probe.
+    assert effects == [{:check, [@b]}]
+    {_, effects} = Answering.learnt(answering, %{@b => {{:silent, :epmd}, nil}}, 1_500)
+    assert effects == [reply(:one, {:members, [@a, @b], %{@b => :silent}})]
+  end
+
+  test "who was told our members is one of them for whoever asks next, for 5 s" do
+    {answering, [_]} = ask({:members, @c, []}, :one, 0)
+
+    {answering, [{:reply, :two, told}]} =
+      ask(answering, {:members, "app@10.0.0.4", []}, :two, 4_999)
+
+    assert told == Members.answer({:members, [@a, @b, @c], %{}})
+    {_, [{:reply, :three, told}]} = ask(answering, {:members, "app@10.0.0.5", []}, :three, 9_000)
+    assert told == Members.answer({:members, [@a, @b, "app@10.0.0.4"], %{}})
+  end
+
+  test "a node that leaves says so, and no of itself" do
+    leaving = me(leaving?: true)
+    assert {_, [told]} = ask(%Answering{}, {:members, @c, []}, :one, 0, leaving)
+    assert told == reply(:one, :leaving)
+    assert {_, [told]} = ask(%Answering{}, {:reach, "app@10.0.0.9"}, :one, 0, leaving)
+    assert told == reply(:one, :dead)
+    assert {_, [told]} = ask(%Answering{}, {:reach, "app@10.0.0.9"}, :one, 0)
+    assert told == reply(:one, :ok)
+  end
+
+  test "what is no name is not probed, and answered with that" do
+    for junk <- ["app", "a@b@c", "a b@c", String.duplicate("a", 1_000), <<255>>] do
+      assert {_, [told]} = ask({:reach, junk}, :one, 0)
+      assert told == reply(:one, :unknown)
+    end
+  end
+
+  test "a member gone mad does not make it grow" do
+    {answering, _} =
+      Enum.reduce(1..10_000, {%Answering{}, []}, fn n, {answering, _} ->
+        ask(answering, {:reach, "app@10.1.#{div(n, 256)}.#{rem(n, 256)}"}, n, 0)
+      end)
+
+    assert length(answering.pending) <= 256
+
+    found =
+      for n <- 1..10_000, into: %{}, do: {"app@10.2.#{div(n, 256)}.#{rem(n, 256)}", {:ok, 1}}
+
+    {answering, _} = Answering.learnt(answering, found, 0)
+    {answering, _} = Answering.learnt(answering, %{@c => {:ok, 1}}, 1)
+    assert map_size(answering.known) <= 10_001
+    {answering, _} = ask(answering, {:reach, @a}, :one, 10_002)
+    assert map_size(answering.known) <= 1
+  end
+end

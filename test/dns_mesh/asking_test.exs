@@ -1,0 +1,828 @@
+defmodule DNSMesh.AskingTest do
+  use ExUnit.Case, async: true
+
+  alias DNSMesh.{Candidates, Distribution, Peer, Roster}
+
+  @interval 5_000
+  @a "app@10.0.0.1"
+  @b "app@10.0.0.2"
+  @c "app@10.0.0.3"
+  @d "app@10.0.0.4"
+
+  defp config(overrides \\ []) do
+    Map.merge(
+      %{
+        interval: @interval,
+        connect_timeout: 10_000,
+        max_peers: 1_024,
+        allow: :default,
+        basename: nil,
+        resolver: nil,
+        ask_first: true
+      },
+      Map.new(overrides)
+    )
+  end
+
+  defp world(overrides \\ []) do
+    own = %Distribution{
+      alive?: true,
+      node: "app@10.0.0.9",
+      basename: "app",
+      host: "10.0.0.9",
+      address: {10, 0, 0, 9},
+      names: :long,
+      family: :inet,
+      tls?: false,
+      epmd?: true
+    }
+
+    Map.merge(
+      %{
+        distribution: own,
+        own_addresses: [{10, 0, 0, 9}],
+        connected: [],
+        hidden: [],
+        guarded?: true
+      },
+      Map.new(overrides)
+    )
+  end
+
+  defp listed(names) do
+    names =
+      Map.new(names, fn "app@10.0.0." <> n = name ->
+        {name, {[{10, 0, 0, String.to_integer(n)}], nil}}
+      end)
+
+    {:answer, :q, %Candidates{query: "app.internal", names: names}}
+  end
+
+  defp play(roster \\ Roster.new(config(), 1), events) do
+    Enum.reduce(events, {roster, []}, fn {now, event}, {roster, effects} ->
+      {roster, more} = Roster.handle(roster, event, now)
+      {roster, effects ++ more}
+    end)
+  end
+
+  defp found(verdicts),
+    do: {:probed, Map.new(verdicts, fn {name, verdict} -> {name, {verdict, port(verdict)}} end)}
+
+  defp port(:ok), do: 9_100
+  defp port(_), do: nil
+
+  defp joins(effects), do: for({:join, name} <- effects, do: name)
+  defp probes(effects), do: for({:probe, targets} <- effects, {name, _} <- targets, do: name)
+  defp asks(effects), do: for({:ask, name, members} <- effects, do: {name, members})
+  defp looks(effects), do: for({:look, name, silent} <- effects, do: {name, silent})
+  defp peer(roster, name), do: Enum.find(Roster.peers(roster), &(&1.name == name))
+  defp state(roster, name), do: {peer(roster, name).state, peer(roster, name).reason}
+
+  # This node alone, and what is listed.
+  defp lonely(names), do: [{0, {:round, world()}}, {1, listed(names)}]
+
+  # This node linked to @a and @b; @c was listed long ago.
+  defp linked(more \\ []) do
+    [{0, {:round, world(connected: [@a, @b])}}, {1, listed([@a, @b, @c])}] ++
+      [{10_000, {:round, world(connected: [@a, @b])}}, {10_001, listed([@a, @b, @c])}] ++ more
+  end
+
+  describe "a node without links" do
+    test "probes all that is listed at once, and dials the lowest name that answers" do
+      {roster, effects} = play(lonely([@c, @a, @b]))
+      assert probes(effects) == [@a, @b, @c]
+      assert joins(effects) == []
+
+      {roster, effects} =
+        play(roster, [{5, found([{@a, {:dead, :refused}}, {@b, :ok}, {@c, :ok}])}])
+
+      assert joins(effects) == [@b]
+      assert state(roster, @a) == {:waiting, {:dead, :refused}}
+      assert state(roster, @c) == {:new, nil}
+    end
+
+    test "leaves the others to global for 300 ms once it has a link, and then asks about them as members do" do
+      {roster, _} = play(lonely([@a, @b]) ++ [{5, found([{@a, :ok}, {@b, :ok}])}])
+      {roster, effects} = play(roster, [{20, {:joined, @a, true}}, {319, :wake}])
+      assert {joins(effects), asks(effects)} == {[], []}
+      {_roster, effects} = play(roster, [{320, :wake}])
+      assert asks(effects) == [{@b, [@a]}]
+    end
+
+    test "goes on at once after a join that failed, and after a second beside one that hangs" do
+      start = lonely([@a, @b]) ++ [{5, found([{@a, :ok}, {@b, :ok}])}]
+      {_, effects} = play(start ++ [{20, {:joined, @a, false}}, {21, :wake}])
+      assert joins(effects) == [@a, @b]
+      {roster, effects} = play(start ++ [{900, :wake}])
+      assert joins(effects) == [@a]
+      {_, effects} = play(roster, [{1_005, :wake}])
+      assert joins(effects) == [@b]
+    end
+
+    test "looks at a target's members when somebody is silent, and is kept out if that one is among them" do
+      {roster, effects} =
+        play(lonely([@a, @b]) ++ [{5, found([{@a, :ok}, {@b, {:silent, :port}}])}])
+
+      assert looks(effects) == [{@a, [@b]}]
+      assert joins(effects) == []
+
+      {roster, effects} = play(roster, [{9, {:looked, @a, {:ok, [@b, @c], %{@b => :ok}}}}])
+      assert joins(effects) == []
+      assert state(roster, @a) == {:held, {:member_unreachable, @b}}
+    end
+
+    test "joins when the silent one is no member, or when the target tells nothing" do
+      start = lonely([@a, @b]) ++ [{5, found([{@a, :ok}, {@b, {:silent, :epmd}}])}]
+
+      for outcome <- [{:ok, [@c], %{}}, :failed] do
+        {_, effects} = play(start ++ [{9, {:looked, @a, outcome}}])
+        assert joins(effects) == [@a]
+      end
+    end
+
+    test "is let go on only by a look at the very target, once" do
+      start = lonely([@a, @b]) ++ [{5, found([{@a, :ok}, {@b, {:silent, :epmd}}])}]
+      {roster, effects} = play(start ++ [{9, {:looked, @c, :failed}}, {10, {:asked, @a, %{}}}])
+      assert joins(effects) == []
+      {_, effects} = play(roster, [{11, {:looked, @a, :failed}}, {12, {:looked, @a, :failed}}])
+      assert joins(effects) == [@a]
+    end
+
+    test "a peer that was not probed in time is neither silent nor dialled" do
+      {roster, effects} =
+        play(lonely([@a, @b]) ++ [{5, found([{@a, :ok}, {@b, {:silent, :not_tried}}])}])
+
+      assert {looks(effects), joins(effects)} == {[], [@a]}
+      assert state(roster, @b) == {:waiting, {:silent, :not_tried}}
+    end
+
+    test "probes the silent at each poll, and is free the moment one answers" do
+      {roster, _} =
+        play(
+          lonely([@a, @b]) ++
+            [
+              {5, found([{@a, :ok}, {@b, {:silent, :port}}])},
+              {9, {:looked, @a, {:ok, [@b], %{@b => :ok}}}}
+            ]
+        )
+
+      assert Roster.wake_at(roster) in 5_000..5_010
+      {roster, effects} = play(roster, [{5_010, :wake}])
+      assert probes(effects) == [@b]
+      {roster, effects} = play(roster, [{5_012, found([{@b, :ok}])}])
+      assert probes(effects) == [@a]
+      {_roster, effects} = play(roster, [{5_014, found([{@a, :ok}])}])
+      assert joins(effects) == [@a]
+    end
+
+    test "kept out by a silence that nobody contradicts, it tries once after 20 s, and not again" do
+      {roster, effects} = kept_out(%{@b => :silent}, 60_000)
+      assert [{@a, at}] = Enum.uniq_by(effects, &elem(&1, 0))
+      assert at in 20_000..25_500
+      assert length(effects) == 1
+      assert match?({:held, _}, state(roster, @a)) or match?({:waiting, _}, state(roster, @a))
+    end
+
+    test "kept out by a peer that the target can reach, it never tries" do
+      {roster, effects} = kept_out(%{@b => :ok}, 120_000)
+      assert effects == []
+      assert state(roster, @a) == {:held, {:member_unreachable, @b}}
+    end
+
+    test "who is in by that one try may have the others too, for global waits for the dead one" do
+      {roster, _} = kept_out(%{@b => :silent}, 15_000)
+      names = [@a, @b, @c]
+      at = 30_000
+      answer = {:ok, [@b], %{@b => :silent}}
+
+      {roster, effects} =
+        play(roster, [
+          {at, {:round, world()}},
+          {at + 1, listed(names)},
+          {at + 2, found([{@a, :ok}, {@b, {:silent, :port}}, {@c, :ok}])},
+          {at + 10, {:looked, @a, answer}},
+          {at + 20, {:joined, @a, true}},
+          {at + 20, {:nodeup, @a, :visible}},
+          {at + 400, :wake},
+          {at + 401, {:asked, @c, %{@a => :ok}}},
+          {at + 402, {:looked, @c, answer}}
+        ])
+
+      assert joins(effects) == [@a, @c]
+      # Cut again, it does not try once more.
+      {_, effects} =
+        play(roster, [
+          {at + 9_000, {:nodedown, @a, :visible, :disconnect}},
+          {at + 9_001, {:nodedown, @c, :visible, :disconnect}},
+          {at + 90_000, :wake},
+          {at + 90_001, found([{@a, :ok}, {@b, {:silent, :port}}, {@c, :ok}])},
+          {at + 90_010, {:looked, @a, answer}},
+          {at + 90_011, {:looked, @c, answer}}
+        ])
+
+      assert joins(effects) == []
+    end
+
+    # Polls and answers as long as `most`; joins fail as global's cut would have them. Gives the joins with their times.
+    defp kept_out(answers, most) do
+      {roster, effects} = play([{0, {:round, world()}}, {1, listed([@a, @b])}])
+      run(roster, effects, 1, most, answers, [])
+    end
+
+    defp run(roster, effects, now, most, answers, joined) do
+      events =
+        Enum.flat_map(effects, fn
+          {:probe, targets} ->
+            [found(for {n, _} <- targets, do: {n, if(n == @b, do: {:silent, :port}, else: :ok)})]
+
+          {:look, target, _} ->
+            [{:looked, target, {:ok, [@b], answers}}]
+
+          {:join, name} ->
+            [{:joined, name, false}]
+
+          _ ->
+            []
+        end)
+
+      joined = joined ++ for({:join, name} <- effects, do: {name, now})
+
+      cond do
+        now > most ->
+          {roster, joined}
+
+        events != [] ->
+          {roster, effects} = play(roster, Enum.map(events, &{now + 1, &1}))
+          run(roster, effects, now + 1, most, answers, joined)
+
+        true ->
+          poll = (div(now, @interval) + 1) * @interval
+          at = min(poll, max(Roster.wake_at(roster) || poll, now + 1))
+          event = if at == poll, do: {:round, world()}, else: :wake
+          {roster, effects} = play(roster, [{at, event}])
+          run(roster, effects, at, most, answers, joined)
+      end
+    end
+  end
+
+  describe "a node with links" do
+    test "leaves a new name to knock first, for one and a half intervals" do
+      start = [{0, {:round, world(connected: [@a])}}, {1, listed([@a, @b])}]
+      {roster, effects} = play(start)
+      assert probes(effects) == []
+      assert Roster.wake_at(roster) == 7_501
+      {_, effects} = play(roster, [{7_501, :wake}])
+      assert probes(effects) == [@b]
+    end
+
+    test "asks every member, and joins when none objects; who does not run DNSMesh has no objection" do
+      {roster, effects} = play(linked())
+      assert probes(effects) == [@c]
+      {roster, effects} = play(roster, [{10_003, found([{@c, :ok}])}])
+      assert asks(effects) == [{@c, [@a, @b]}]
+      {_, effects} = play(roster, [{10_005, {:asked, @c, %{@a => :ok, @b => :no_mesh}}}])
+      assert joins(effects) == [@c]
+    end
+
+    for answer <- [:silent, :dead, :no_answer] do
+      test "holds a target of which a member says #{inspect(answer)}, and names that member" do
+        {roster, effects} =
+          play(
+            linked([
+              {10_003, found([{@c, :ok}])},
+              {10_005, {:asked, @c, %{@a => :ok, @b => unquote(answer)}}}
+            ])
+          )
+
+        assert joins(effects) == []
+        assert state(roster, @c) == {:held, {:unreachable_for, @b}}
+        {_, effects} = play(roster, [{15_000, {:round, world(connected: [@a, @b])}}])
+
+        assert [{%{times: 1}, %{peers: [@c], member: @b, because: :unreachable_for}}] =
+                 for(
+                   {:event, [:problem, :raised], m, %{problem: :held} = d} <- effects,
+                   do: {m, d}
+                 )
+      end
+    end
+
+    test "no answer of one that has gone meanwhile is no consent: all is looked at anew" do
+      {roster, effects} =
+        play(
+          linked([
+            {10_003, found([{@c, :ok}])},
+            {10_004, {:nodedown, @b, :visible, :net_tick_timeout}},
+            {10_005, {:asked, @c, %{@a => :ok, @b => :no_answer}}}
+          ])
+        )
+
+      assert joins(effects) == []
+      assert List.last(probes(effects)) == @b
+      {roster, effects} = play(roster, [{10_006, found([{@b, {:silent, :port}}])}])
+      assert asks(effects) == [{@c, [@a]}]
+      {_, effects} = play(roster, [{10_007, {:asked, @c, %{@a => :ok}}}])
+      assert looks(effects) == [{@c, [@b]}]
+    end
+
+    test "asks again at once when the member that objected is gone, one that no answer lists too" do
+      stranger = "job@10.0.0.3"
+      world = world(connected: [@a, stranger])
+
+      {roster, _} =
+        play([
+          {0, {:round, world}},
+          {1, listed([@a, @c])},
+          {10_000, {:round, world}},
+          {10_003, found([{@c, :ok}])},
+          {10_005, {:asked, @c, %{@a => :ok, stranger => :silent}}}
+        ])
+
+      assert state(roster, @c) == {:held, {:unreachable_for, stranger}}
+      {_, effects} = play(roster, [{12_000, {:nodedown, stranger, :visible, :net_tick_timeout}}])
+      assert asks(effects) == [{@c, [@a]}]
+    end
+
+    test "decides about one target at a time" do
+      names = [@a, @b, @c, @d]
+      start = [{0, {:round, world(connected: [@a])}}, {1, listed(names)}, {7_600, :wake}]
+      {roster, effects} = play(start)
+      assert probes(effects) == [@b, @c, @d]
+
+      {roster, effects} =
+        play(roster, [{7_601, found([{@b, :ok}, {@c, :ok}, {@d, :ok}])}, {7_602, :wake}])
+
+      assert asks(effects) == [{@b, [@a]}]
+      {_, effects} = play(roster, [{7_610, {:asked, @b, %{@a => :silent}}}])
+      assert asks(effects) == [{@c, [@a]}]
+    end
+
+    test "is not let go on by the next answer of DNS" do
+      held = [{10_003, found([{@c, :ok}])}, {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}}]
+      {roster, _} = play(linked(held))
+
+      {roster, effects} =
+        play(roster, [
+          {15_000, {:round, world(connected: [@a, @b])}},
+          {15_001, listed([@a, @b, @c])}
+        ])
+
+      assert {probes(effects), asks(effects)} == {[], []}
+      assert state(roster, @c) == {:held, {:unreachable_for, @b}}
+    end
+
+    test "asks again after 15 s, 30 s, … 5 min, or at once when somebody answers differently" do
+      {roster, _} =
+        play(
+          linked([
+            {10_003, found([{@c, :ok}])},
+            {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}}
+          ])
+        )
+
+      assert peer(roster, @c).next_at in 22_005..28_005
+
+      later =
+        Enum.reduce(1..12, roster, fn _, roster ->
+          at = peer(roster, @c).next_at
+
+          {roster, _} =
+            play(roster, [
+              {at, :wake},
+              {at + 1, found([{@c, :ok}])},
+              {at + 2, {:asked, @c, %{@b => :silent}}}
+            ])
+
+          roster
+        end)
+
+      assert peer(later, @c).holds == 13
+      assert peer(later, @c).next_at - peer(later, @c).since <= 13 * 300_000
+    end
+  end
+
+  describe "a peer that is lost" do
+    test "is probed at once, then every half second while it may be starting again, and dialled when it is there" do
+      {roster, effects} =
+        play([
+          {0, {:round, world(connected: [@a])}},
+          {1, listed([@a])},
+          {70_000, {:nodedown, @a, :visible, :connection_closed}}
+        ])
+
+      assert probes(effects) == [@a]
+
+      {roster, times} =
+        Enum.reduce(1..9, {roster, [70_000]}, fn _, {roster, times} ->
+          {roster, []} = play(roster, [{hd(times) + 1, found([{@a, {:dead, :not_registered}}])}])
+          at = Roster.wake_at(roster)
+          {roster, effects} = play(roster, [{at, :wake}])
+          assert probes(effects) == [@a]
+          {roster, [at | times]}
+        end)
+
+      gaps =
+        times
+        |> Enum.reverse()
+        |> Enum.chunk_every(2, 1, :discard)
+        |> Enum.map(fn [a, b] -> b - a end)
+
+      assert Enum.all?(gaps, &(&1 <= 600)), inspect(gaps)
+      {_, effects} = play(roster, [{hd(times) + 1, found([{@a, :ok}])}])
+      assert joins(effects) == [@a]
+    end
+  end
+
+  describe "links that did not last" do
+    # Linked at 1_000, lost after `lived`, and its port open all the time.
+    defp flap(roster, lived, now, reason \\ :connection_closed) do
+      {roster, _} =
+        play(roster, [
+          {now, {:nodeup, @a, :visible}},
+          {now + lived, {:nodedown, @a, :visible, reason}}
+        ])
+
+      roster
+    end
+
+    defp held_for(roster, now) do
+      case peer(roster, @a).damped_until do
+        nil -> 0
+        until -> max(until - now, 0)
+      end
+    end
+
+    setup do
+      {roster, _} =
+        play([
+          {0, {:round, world()}},
+          {1, listed([@a])},
+          {5, found([{@a, :ok}])},
+          {9, {:joined, @a, true}}
+        ])
+
+      {roster, _} = play(roster, [{10, {:nodedown, @a, :visible, :net_tick_timeout}}])
+      %{roster: %{roster | peers: Map.update!(roster.peers, @a, &%{&1 | credits: 0})}}
+    end
+
+    test "are redialled after a minute, two, four … at most ten, give or take a half", %{
+      roster: roster
+    } do
+      Enum.reduce([60, 120, 240, 480, 600, 600], {roster, 0}, fn seconds, {roster, now} ->
+        roster = flap(roster, 5_000, now)
+        pause = held_for(roster, now + 5_000)
+
+        assert pause in div(seconds * 1_000, 2)..div(seconds * 3_000, 2),
+               "#{pause} for #{seconds} s"
+
+        {roster, now + 2_000_000}
+      end)
+    end
+
+    test "cost nothing after one that lasted: twice soon, then the minute", %{roster: roster} do
+      roster = flap(roster, 60_000, 0)
+      assert held_for(roster, 60_000) <= 2_000
+      roster = flap(roster, 5_000, 70_000)
+      assert held_for(roster, 75_000) in 1_000..6_000
+      roster = flap(roster, 5_000, 90_000)
+      assert held_for(roster, 95_000) >= 30_000
+    end
+
+    test "of silence are the probe's business", %{roster: roster} do
+      assert roster |> flap(5_000, 0, :net_tick_timeout) |> held_for(5_000) == 0
+    end
+
+    test "are forgiven when the peer was gone, or has another port: it was started anew", %{
+      roster: roster
+    } do
+      roster = flap(roster, 5_000, 0)
+      assert held_for(roster, 5_000) > 0
+      {dead, _} = play(roster, [{5_001, found([{@a, {:dead, :refused}}])}])
+      assert held_for(dead, 5_002) == 0
+      {same, _} = play(roster, [{5_001, {:probed, %{@a => {:ok, 9_100}}}}])
+      assert held_for(same, 5_002) > 0
+    end
+
+    test "hold off the dial, not the probe", %{roster: roster} do
+      roster = flap(roster, 5_000, 0)
+
+      {roster, effects} =
+        play(roster, [{5_600, :wake}, {5_601, found([{@a, :ok}])}, {9_000, :wake}])
+
+      assert joins(effects) == []
+      {_, effects} = play(roster, [{200_000, {:round, world()}}, {200_001, found([{@a, :ok}])}])
+      assert joins(effects) == [@a]
+    end
+  end
+
+  describe "somebody who looks at us" do
+    test "hears of whom we are about to join, and is waited for" do
+      {roster, _} = play(lonely([@a, @b]))
+
+      {roster, effects} =
+        play(roster, [{4, :promised}, {5, found([{@a, :ok}, {@b, :ok}])}, {900, :wake}])
+
+      assert joins(effects) == []
+      {roster, effects} = play(roster, [{1_004, :wake}])
+      assert joins(effects) == [@a]
+      assert Roster.engaged(roster) == [@a]
+    end
+
+    test "hears of whom we ask about" do
+      {roster, _} = play(linked([{10_003, found([{@c, :ok}])}]))
+      assert Roster.engaged(roster) == [@c]
+      {roster, _} = play(roster, [{10_005, {:asked, @c, %{@a => :silent}}}])
+      assert Roster.engaged(roster) == []
+    end
+  end
+
+  describe "leaving" do
+    test "a peer that said so is left alone for a minute, or until it is back" do
+      {roster, effects} =
+        play([
+          {0, {:round, world(connected: [@a, @b])}},
+          {1, listed([@a, @b])},
+          {70_000, {:leaving, @a}},
+          {70_001, {:nodedown, @a, :visible, :connection_closed}},
+          {75_000, {:round, world(connected: [@b])}}
+        ])
+
+      assert probes(effects) == []
+      assert state(roster, @a) == {:held, :leaving}
+      {_, effects} = play(roster, [{130_001, :wake}])
+      assert probes(effects) == [@a]
+
+      {roster, _} = play(roster, [{80_000, {:nodeup, @a, :visible}}])
+      assert state(roster, @a) == {:connected, nil}
+      {_, effects} = play(roster, [{150_000, {:nodedown, @a, :visible, :connection_closed}}])
+      assert probes(effects) == [@a]
+    end
+
+    test "a node that leaves itself neither probes nor dials" do
+      {_, effects} =
+        play(
+          lonely([@a]) ++
+            [{3, :leave}, {5, found([{@a, :ok}])}, {5_000, {:round, world()}}, {9_000, :wake}]
+        )
+
+      assert joins(effects) == []
+      assert probes(effects) == [@a]
+    end
+  end
+
+  test "a held node that came in undialled and was cut was dialled past us: told, with both names" do
+    {_, effects} =
+      play(
+        linked([
+          {10_003, found([{@c, :ok}])},
+          {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}},
+          {12_000, {:nodeup, @c, :visible}},
+          {20_000, {:nodedown, @c, :visible, :connection_closed}},
+          {20_002, found([{@c, :ok}])}
+        ])
+      )
+
+    assert [%{peer: @c, member: @b}] =
+             for(
+               {:event, [:problem, :raised], _, %{problem: :dialled_past} = d} <- effects,
+               do: d
+             )
+  end
+
+  test "a look at a node over a hidden link is no link" do
+    start = lonely([@a, @b]) ++ [{5, found([{@a, :ok}, {@b, {:silent, :port}}])}]
+
+    {roster, _} =
+      play(
+        start ++
+          [{6, {:nodeup, @a, :hidden}}, {7, {:round, world(connected: [@a], hidden: [@a])}}]
+      )
+
+    assert MapSet.size(roster.connected) == 0
+    assert %Peer{state: :new} = peer(roster, @a)
+    {_, effects} = play(roster, [{9, {:looked, @a, {:ok, [], %{}}}}])
+    assert joins(effects) == [@a]
+  end
+
+  test "somebody's hidden look at us is neither a member nor news" do
+    {roster, effects} =
+      play([
+        {0, {:round, world(connected: [@a])}},
+        {1, listed([@a, @b])},
+        {10, {:nodeup, @b, :hidden}},
+        {20, {:nodedown, @b, :hidden, :disconnect}},
+        {5_000, {:round, world(connected: [@a])}}
+      ])
+
+    assert for({:event, [:peers, :changed], _, _} = event <- effects, do: event) == []
+    assert MapSet.to_list(roster.connected) == [@a]
+  end
+
+  test "an answer that lists a held peer once more changes nothing: it is asked about again when it is time" do
+    {before, _} =
+      play(
+        linked([{10_003, found([{@c, :ok}])}, {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}}])
+      )
+
+    {roster, effects} = play(before, [{15_000, listed([@a, @b, @c])}, {15_001, :wake}])
+    assert {joins(effects), probes(effects), asks(effects)} == {[], [], []}
+    assert peer(roster, @c) == peer(before, @c)
+
+    # So with one that said that it leaves, also when others come and go.
+    {before, _} =
+      play([
+        {0, {:round, world(connected: [@a, @b])}},
+        {1, listed([@a, @b])},
+        {70_000, {:leaving, @a}},
+        {70_001, {:nodedown, @a, :visible, :connection_closed}}
+      ])
+
+    {roster, effects} =
+      play(before, [
+        {75_000, listed([@a, @b, @d])},
+        {75_001, found([{@d, {:silent, :port}}])},
+        {75_002, :wake}
+      ])
+
+    assert {joins(effects), probes(effects)} == {[], []}
+    assert state(roster, @a) == {:held, :leaving}
+  end
+
+  test "a look at us changes nothing of what is known of the one that looks" do
+    held =
+      linked([{10_003, found([{@c, :ok}])}, {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}}])
+
+    {before, _} = play(held)
+    {visited, effects} = play(before, [{10_010, {:nodeup, @c, :hidden}}, {10_011, listed([@c])}])
+    assert {joins(effects), probes(effects), asks(effects)} == {[], [], []}
+    assert peer(visited, @c) == peer(before, @c)
+
+    {roster, effects} = play(visited, [{10_020, {:nodedown, @c, :hidden, :disconnect}}])
+    assert {joins(effects), probes(effects), asks(effects)} == {[], [], []}
+    assert peer(roster, @c) == peer(before, @c)
+
+    # An answer that comes while it looks counts all the same.
+    {roster, _} =
+      play(
+        linked([
+          {10_003, found([{@c, :ok}])},
+          {10_004, {:nodeup, @c, :hidden}},
+          {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}}
+        ])
+      )
+
+    assert state(roster, @c) == {:held, {:unreachable_for, @b}}
+  end
+
+  test "a hidden link that lasts is a link" do
+    there = [connected: [@a, @c], hidden: [@c]]
+
+    {roster, effects} =
+      play([
+        {0, {:round, world(connected: [@a])}},
+        {1, listed([@a, @c])},
+        {10, {:nodeup, @c, :hidden}},
+        {5_000, {:round, world(there)}},
+        {10_000, {:round, world(there)}}
+      ])
+
+    assert [%{joined: [@c]}] = for({:event, [:peers, :changed], _, told} <- effects, do: told)
+    assert state(roster, @c) == {:connected, nil}
+    assert {joins(effects), probes(effects)} == {[], []}
+  end
+
+  test "where global does not cut, or without :ask_first, peers are dialled at once" do
+    for {roster, world} <- [
+          {Roster.new(config(), 1), world(guarded?: false)},
+          {Roster.new(config(ask_first: false), 1), world()}
+        ] do
+      {_, effects} = play(roster, [{0, {:round, world}}, {1, listed([@a, @b])}])
+      assert {joins(effects), probes(effects)} == {[@a, @b], []}
+    end
+  end
+
+  describe "in a thousand random histories" do
+    @tag timeout: 120_000
+    test "nobody is dialled whose port did not answer just before, or of whom a member or a look said no" do
+      {_, seed, _} = :os.timestamp()
+
+      for n <- 1..1_000 do
+        :rand.seed(:exsss, :erlang.phash2({seed, n}))
+
+        history(
+          Roster.new(config(), n),
+          0,
+          60,
+          %{probed: %{}, question: nil, probing: false},
+          "seed #{inspect({seed, n})}"
+        )
+      end
+    end
+
+    defp history(_roster, _now, 0, _seen, _seed), do: :ok
+
+    defp history(roster, now, left, seen, seed) do
+      now = now + Enum.random([0, 1, 50, 400, 5_000, 30_000])
+      event = random_event(seen)
+      {next, effects} = Roster.handle(roster, event, now)
+      context = "#{seed} at #{now}: #{inspect(event)} gave #{inspect(effects)}"
+
+      seen =
+        case event do
+          {:probed, found} ->
+            %{
+              seen
+              | probing: false,
+                probed:
+                  Map.merge(seen.probed, Map.new(found, fn {n, {v, _}} -> {n, {v, now}} end))
+            }
+
+          {:asked, t, _} ->
+            if(match?({:ask, ^t}, seen.question), do: %{seen | question: nil}, else: seen)
+
+          {:looked, t, _} ->
+            if(match?({:look, ^t}, seen.question), do: %{seen | question: nil}, else: seen)
+
+          _ ->
+            seen
+        end
+
+      for name <- joins(effects) do
+        # An answer may take its time, but not the decision to ask.
+        assert {:ok, at} = seen.probed[name], context
+        assert now - at <= 20_000 or elem(event, 0) in [:asked, :looked], context
+        refute MapSet.member?(next.connected, name), context
+
+        refute match?({:asked, ^name, %{@a => :silent}}, event) and @a in roster.connected,
+               context
+
+        refute match?({:looked, ^name, :leaving}, event), context
+      end
+
+      questions = asks(effects) ++ looks(effects)
+      assert length(questions) + if(seen.question, do: 1, else: 0) <= 1, context
+      assert not (seen.probing and probes(effects) != []), context
+
+      seen =
+        case questions do
+          [{target, _}] ->
+            %{seen | question: {if(asks(effects) == [], do: :look, else: :ask), target}}
+
+          [] ->
+            seen
+        end
+
+      seen = if probes(effects) == [], do: seen, else: %{seen | probing: true}
+      if event == :wake, do: assert((Roster.wake_at(next) || now + 1) > now, context)
+      history(next, now, left - 1, seen, seed)
+    end
+
+    defp random_event(seen) do
+      name = Enum.random([@a, @b, @c, @d])
+
+      case Enum.random(1..9) do
+        1 ->
+          {:round, world(connected: Enum.take_random([@a, @b, @c, @d], Enum.random(0..2)))}
+
+        2 ->
+          listed(Enum.take_random([@a, @b, @c, @d], Enum.random(0..4)))
+
+        n when n in 3..4 and seen.probing ->
+          found(
+            for n <- [@a, @b, @c, @d],
+                do: {n, Enum.random([:ok, :ok, {:silent, :port}, {:dead, :refused}])}
+          )
+
+        5 when seen.question != nil ->
+          answer_to(seen.question)
+
+        6 ->
+          {:nodeup, name, Enum.random([:visible, :visible, :hidden])}
+
+        7 ->
+          {:nodedown, name, :visible,
+           Enum.random([:connection_closed, :disconnect, :net_tick_timeout])}
+
+        8 ->
+          {:joined, name, Enum.random([true, false])}
+
+        _ ->
+          :wake
+      end
+    end
+
+    defp answer_to({:ask, target}),
+      do:
+        {:asked, target,
+         Map.new([@a, @b, @c, @d], &{&1, Enum.random([:ok, :ok, :ok, :silent, :no_answer])})}
+
+    defp answer_to({:look, target}),
+      do:
+        {:looked, target,
+         Enum.random([
+           :failed,
+           :leaving,
+           {:ok, [@a, @b], %{@a => :ok, @b => :silent}},
+           {:ok, [], %{}}
+         ])}
+  end
+end
