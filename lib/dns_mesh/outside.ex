@@ -72,7 +72,15 @@ defmodule DNSMesh.Outside do
   def answered(_outside, {_query, :names}, message), do: Source.Runner.read(message)
   def answered(%way{} = outside, key, message), do: way.answered(outside, key, message)
 
-  @spec patience(struct(), :survey | Lookups.key(), pos_integer()) ::
+  @typedoc "What may be under way."
+  @type what ::
+          :survey
+          | Lookups.key()
+          | {:probe | :check, [Book.target()]}
+          | {:ask, {NodeName.t(), [NodeName.t()]}}
+          | {:look, NodeName.t()}
+
+  @spec patience(struct(), what(), pos_integer()) ::
           {pos_integer(), DNSMesh.Error.reason()}
   def patience(_outside, {_query, :names}, timeout), do: {timeout, :timeout}
 
