@@ -134,11 +134,18 @@ defmodule DNSMesh.Test.NodeRelay do
   @doc "Starts a child under a supervisor of the node, so that it outlives the call."
   @spec start_child(Supervisor.child_spec() | {module, term} | module) ::
           DynamicSupervisor.on_start_child()
-  def start_child(spec) do
+  def start_child(spec), do: DynamicSupervisor.start_child(supervisor(), spec)
+
+  @doc "Stops such a child, as a supervisor does."
+  @spec stop_child(name :: atom) :: :ok | {:error, :not_found}
+  def stop_child(name),
+    do: DynamicSupervisor.terminate_child(supervisor(), Process.whereis(name))
+
+  defp supervisor do
     send(__MODULE__, {:supervisor, self()})
 
     receive do
-      {:supervisor_is, supervisor} -> DynamicSupervisor.start_child(supervisor, spec)
+      {:supervisor_is, supervisor} -> supervisor
     end
   end
 
@@ -154,6 +161,18 @@ defmodule DNSMesh.Test.NodeRelay do
     receive do
       :monitoring_nodes -> :ok
     end
+  end
+
+  @doc "From now on the test process gets each call of these functions as `{:from_node, label, {:trace, pid, :call, {m, f, args}}}`."
+  @spec trace_calls([mfa]) :: :ok
+  def trace_calls(functions) do
+    for {module, _, _} = function <- functions do
+      {:module, ^module} = Code.ensure_loaded(module)
+      1 = :erlang.trace_pattern(function, true, [:global])
+    end
+
+    _ = :erlang.trace(:all, true, [:call, {:tracer, Process.whereis(__MODULE__)}])
+    :ok
   end
 
   @doc "Waits in the node until it is connected to all of `names`, and to nobody else if `:exactly`. True if so in time."

@@ -145,6 +145,13 @@ defmodule DNSMesh.Test.TestNode do
   @spec forward_nodes(t) :: :ok
   def forward_nodes(node), do: call(node, NodeRelay, :forward_nodes, [])
 
+  @doc """
+  The process that started the node gets `{:from_node, label, {:trace, pid, :call, {module, function, arguments}}}` for each
+  call of one of these functions, whoever in the node makes it.
+  """
+  @spec trace_calls(t, [mfa]) :: :ok
+  def trace_calls(node, functions), do: call(node, NodeRelay, :trace_calls, [functions])
+
   @doc "Ends the VM by `init:stop`: its applications shut down in order."
   @spec stop(t) :: :ok
   def stop(node) do
