@@ -430,6 +430,35 @@ defmodule DNSMesh.AskingTest do
       {_, effects} = play(roster, [{hd(times) + 1, found([{@a, :ok}])}])
       assert joins(effects) == [@a]
     end
+
+    test "and whose port is open still is probed more often at first: the port may be about to close" do
+      # Just after a join, which puts off the next decision.
+      {roster, effects} =
+        play(
+          lonely([@a]) ++
+            [
+              {5, found([{@a, :ok}])},
+              {990, {:joined, @a, true}},
+              {1_000, {:nodedown, @a, :visible, :connection_closed}}
+            ]
+        )
+
+      assert probes(effects) == [@a, @a]
+
+      # Left alone for up to 2 s, as if it had been cut off, unless it is seen to have gone.
+      roster = %{roster | peers: Map.update!(roster.peers, @a, &%{&1 | damped_until: 3_000})}
+      {roster, effects} = play(roster, [{1_001, found([{@a, :ok}])}])
+      assert {joins(effects), Roster.wake_at(roster)} == {[], 1_031}
+
+      {alive, effects} = play(roster, [{1_031, :wake}, {1_032, found([{@a, :ok}])}])
+      assert probes(effects) == [@a]
+      {alive, _} = play(alive, [{1_095, :wake}, {1_099, found([{@a, :ok}])}, {1_100, :wake}])
+      assert Roster.wake_at(alive) == 1_499
+
+      {gone, _} = play(roster, [{1_031, :wake}, {1_032, found([{@a, {:dead, :refused}}])}])
+      {_, effects} = play(gone, [{1_532, :wake}, {1_533, found([{@a, :ok}])}])
+      assert joins(effects) == [@a]
+    end
   end
 
   describe "links that did not last" do

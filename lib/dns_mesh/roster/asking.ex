@@ -359,7 +359,7 @@ defmodule DNSMesh.Roster.Asking do
     at =
       with at when at != nil <- Probing.next_at(roster, now),
            true <- Joins.slot?(roster),
-           do: Enum.max([at, roster.asking.next_at || at, now + 20]),
+           do: max(at, now + 20),
            else: (_nothing_or_full -> nil)
 
     put_in(roster.asking.wake_at, at)

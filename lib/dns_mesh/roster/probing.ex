@@ -10,6 +10,11 @@ defmodule DNSMesh.Roster.Probing do
   @hot_floor 400
   @hot 5_000
 
+  # A VM that dies may lose its links before its port is closed, and with a fixed port the next one has the same: only who
+  # sees it closed in between knows that the peer was gone, and was not cut off.
+  @closing_floor 30
+  @closing 100
+
   # A verdict a decision may rest on.
   @fresh 10_000
 
@@ -38,7 +43,13 @@ defmodule DNSMesh.Roster.Probing do
   defp stale?(%Peer{probe: nil}, _now), do: true
   defp stale?(%Peer{probe: {_, at, _}} = peer, now), do: now - at >= floor_of(peer, now)
 
-  defp floor_of(peer, now), do: if(hot?(peer, now), do: @hot_floor, else: @floor)
+  defp floor_of(peer, now) do
+    cond do
+      not hot?(peer, now) -> @floor
+      now - peer.lost_at < @closing and Damping.damped?(peer, now) -> @closing_floor
+      true -> @hot_floor
+    end
+  end
 
   defp hot?(%Peer{lost_at: nil}, _now), do: false
   defp hot?(%Peer{lost_at: at}, now), do: now - at < @hot
@@ -119,26 +130,24 @@ defmodule DNSMesh.Roster.Probing do
     Enum.min(times, fn -> nil end)
   end
 
-  defp due_at(%Peer{state: :new} = peer, roster, now),
-    do:
-      after_floor(
-        if(Outlook.lonely?(roster), do: now, else: knock_until(peer, roster)),
-        peer,
-        now
-      )
+  defp due_at(%Peer{state: :new} = peer, roster, now) do
+    at = if Outlook.lonely?(roster), do: now, else: knock_until(peer, roster)
+    in_turn(at, peer, roster, now)
+  end
 
-  defp due_at(%Peer{state: state, next_at: at} = peer, _roster, now)
+  defp due_at(%Peer{state: state, next_at: at} = peer, roster, now)
        when state in [:waiting, :held] and at != nil,
-       do: after_floor(at, peer, now)
+       do: in_turn(at, peer, roster, now)
 
   defp due_at(_peer, _roster, _now), do: nil
 
-  # A verdict that is too old to decide on, and too young to be asked for anew.
-  defp after_floor(at, %Peer{probe: nil}, _now), do: at
+  # A decision waits for its turn, a probe does not; but a verdict may be too old to decide on and too young to be asked
+  # for anew.
+  defp in_turn(at, %Peer{probe: nil}, _roster, _now), do: at
 
-  defp after_floor(at, %Peer{probe: {_, probed, _}} = peer, now) do
+  defp in_turn(at, %Peer{probe: {_, probed, _}} = peer, roster, now) do
     if fresh?(peer, now) and not Damping.damped?(peer, now),
-      do: at,
+      do: max(at, roster.asking.next_at || at),
       else: max(at, probed + floor_of(peer, now))
   end
 end
