@@ -79,19 +79,24 @@ defmodule DNSMesh.Members do
 
   @doc "Looks at whom a node is linked to, over a hidden link, which `global` does not see, and which ends with the look."
   @spec look(atom(), node(), NodeName.t(), [NodeName.t()]) ::
-          {:ok, [NodeName.t()], %{NodeName.t() => term()}} | :leaving | :failed
+          {:ok, [NodeName.t()], %{NodeName.t() => term()}} | :leaving | :busy | :failed
   def look(mesh, target, asker, silent) do
-    with true <- target not in Node.list(:connected), true <- hidden_connect(target) do
-      try do
-        members(GenServer.call({mesh, target}, question({:members, asker, silent}), @look))
-      catch
-        :exit, _reason -> :failed
-      after
-        hidden_disconnect(target)
-      end
-    else
-      _linked_or_unreachable -> :failed
+    cond do
+      # It looks at us, and its link will end with that.
+      target in Node.list(:connected) -> :busy
+      not hidden_connect(target) -> :failed
+      true -> ask_members(mesh, target, question({:members, asker, silent}))
     end
+  end
+
+  defp ask_members(mesh, target, question) do
+    members(GenServer.call({mesh, target}, question, @look))
+  catch
+    # Both looked at once, over one link, and it was done first.
+    :exit, {{:nodedown, _target}, _call} -> :busy
+    :exit, _reason -> :failed
+  after
+    hidden_disconnect(target)
   end
 
   defp members({:dns_mesh, @version, {:members, names, answers}})

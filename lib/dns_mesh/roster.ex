@@ -32,7 +32,10 @@ defmodule DNSMesh.Roster do
           | {:probed, %{NodeName.t() => {Probing.verdict(), port :: integer() | nil}}}
           | {:asked, NodeName.t(), %{NodeName.t() => Asking.answer()}, Asking.silent_to()}
           | {:looked, NodeName.t(),
-             {:ok, [NodeName.t()], %{NodeName.t() => Asking.answer()}} | :leaving | :failed}
+             {:ok, [NodeName.t()], %{NodeName.t() => Asking.answer()}}
+             | :leaving
+             | :busy
+             | :failed}
           | :promised
           | {:leaving, NodeName.t()}
           | :leave

@@ -106,6 +106,29 @@ defmodule DNSMesh.Asking.MembersTest do
     {us, Enum.find_value(status.peers, &(&1.name == target && &1.state))}
   end
 
+  test "a node that looks at us is not looked at, nor over its link: nothing is learnt, and its link stays" do
+    port = Ports.free_port()
+    [a, b] = for n <- 2..3, do: node!("app@127.0.0.#{n}", port)
+    look = fn -> TestNode.call(a, DNSMesh.Members, :look, [DNSMesh, b.name, "#{a.name}", []]) end
+    # No DNSMesh there, and no link that stays.
+    assert look.() == :failed
+    assert TestNode.nodes(a) == []
+
+    assert TestNode.call(b, :net_kernel, :hidden_connect_node, [a.name])
+    assert look.() == :busy
+    assert TestNode.nodes(a) == [b.name]
+
+    # The end of theirs, while ours is under way.
+    assert TestNode.call(b, :erlang, :disconnect_node, [a.name])
+    assert TestNode.await_exactly(a, [])
+    {:ok, _pid} = TestNode.start_child(b, {StandIn, :silent})
+    looking = Task.async(look)
+    Await.await(fn -> StandIn.asked(b) == 1 end)
+    assert TestNode.call(b, :erlang, :disconnect_node, [a.name])
+    assert Task.await(looking) == :busy
+    assert TestNode.nodes(a) == []
+  end
+
   test "one that goes while it is asked has no objection any more" do
     %{members: [m, silent], a: a} = scene = scene(2)
     {:ok, _} = TestNode.start_child(m, {StandIn, {:reply, {:dns_mesh, 1, {:ok, []}}}})

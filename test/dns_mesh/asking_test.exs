@@ -663,6 +663,16 @@ defmodule DNSMesh.AskingTest do
     assert joins(effects) == [@a]
   end
 
+  test "a look that was disturbed is made again half a second later, and is no leave to join" do
+    start = lonely([@a, @b]) ++ [{5, found([{@a, :ok}, {@b, {:silent, :port}}])}]
+    {roster, effects} = play(start ++ [{10, {:looked, @a, :busy}}])
+    assert {joins(effects), Roster.wake_at(roster)} == {[], 510}
+    {roster, effects} = play(roster, [{510, :wake}])
+    assert {joins(effects), looks(effects)} == {[], [{@a, [@b]}]}
+    {_, effects} = play(roster, [{520, {:looked, @a, :failed}}])
+    assert joins(effects) == [@a]
+  end
+
   test "somebody's hidden look at us is neither a member nor news" do
     {roster, effects} =
       play([

@@ -24,6 +24,13 @@ defmodule DNSMesh.Test.EpmdModule do
     TestNode.call(node, :persistent_term, :put, [{__MODULE__, ip}, what])
   end
 
+  @doc "From now on it says this of where a node's host is: `{:ok, ip}`, `{:ok, ip, port, 5}`, any other term, `nil` to stop."
+  @spec lives_at(TestNode.t(), String.t(), term) :: :ok
+  def lives_at(node, ip, what) do
+    {:ok, ip} = ip |> String.to_charlist() |> :inet.parse_strict_address()
+    TestNode.call(node, :persistent_term, :put, [{__MODULE__, :address, ip}, what])
+  end
+
   @doc "Cuts two nodes off from each other; `port` is one of a `SilentPort` at every address, or `nil` to mend it."
   @spec part({TestNode.t(), String.t()}, {TestNode.t(), String.t()}, :inet.port_number() | nil) ::
           :ok
@@ -39,7 +46,12 @@ defmodule DNSMesh.Test.EpmdModule do
   def register_node(_name, _port), do: {:ok, 1}
   def register_node(_name, _port, _family), do: {:ok, 1}
   def listen_port_please(_name, _host), do: {:ok, fixed()}
-  def address_please(_name, host, family), do: :inet.getaddr(host, family)
+
+  def address_please(_name, host, family) do
+    {:ok, ip} = :inet.getaddr(host, family)
+    :persistent_term.get({__MODULE__, :address, ip}, nil) || {:ok, ip}
+  end
+
   def names(_host), do: {:error, :address}
 
   def port_please(name, ip, _timeout), do: port_please(name, ip)

@@ -30,6 +30,9 @@ defmodule DNSMesh.Roster.Asking do
   # A node without links that has been kept out for so long, by a silence nobody could contradict, tries once.
   @patience 20_000
 
+  # Two that look at each other disturb each other: nothing has been learnt then.
+  @busy 500
+
   # After a join `global` brings in the others by itself; a dial that hangs must not hold up the rest.
   @after_join 300
   @meanwhile 1_000
@@ -187,7 +190,7 @@ defmodule DNSMesh.Roster.Asking do
   @spec looked(
           Book.acc(),
           NodeName.t(),
-          {:ok, [NodeName.t()], %{NodeName.t() => answer()}} | :leaving | :failed,
+          {:ok, [NodeName.t()], %{NodeName.t() => answer()}} | :leaving | :busy | :failed,
           integer()
         ) :: Book.acc()
   def looked({roster, effects} = acc, target, outcome, now) do
@@ -197,6 +200,7 @@ defmodule DNSMesh.Roster.Asking do
 
         cond do
           not open?(roster, target) -> step(acc, now)
+          outcome == :busy -> acc |> put_off(now + @busy) |> step(now)
           outcome == :failed -> target |> join(acc, now) |> step(now)
           outcome == :leaving -> acc |> hold(target, :leaving, @refused, now) |> step(now)
           true -> judge(target, outcome, silent_to, acc, now)
@@ -206,6 +210,8 @@ defmodule DNSMesh.Roster.Asking do
         acc
     end
   end
+
+  defp put_off({roster, effects}, at), do: {put_in(roster.asking.next_at, at), effects}
 
   defp judge(target, {:ok, members, answers}, silent_to, {roster, effects}, now) do
     case Enum.sort(for name <- Outlook.silent(roster), name in members, name != target, do: name) do
