@@ -27,21 +27,16 @@ defmodule DNSMesh.Answering do
           pending: [%{from: GenServer.from(), about: [NodeName.t()], reply: term()}],
           promised: %{NodeName.t() => until :: integer()}
         }
-  @type me :: %{
-          node: NodeName.t() | nil,
-          leaving?: boolean(),
-          members: [NodeName.t()],
-          silent: [NodeName.t()]
-        }
+  @type me :: %{node: NodeName.t() | nil, leaving?: boolean(), members: [NodeName.t()]}
   @type effect :: {:reply, GenServer.from(), term()} | {:check, [NodeName.t()]}
 
   @doc "A member asks."
   @spec asked(t(), Members.question(), GenServer.from(), me(), integer()) :: {t(), [effect()]}
   def asked(answering, {:reach, node}, from, %{node: node} = me, _now),
-    do: {answering, [reply(from, {if(me.leaving?, do: :dead, else: :ok), []})]}
+    do: {answering, [reply(from, if(me.leaving?, do: :dead, else: :ok))]}
 
-  def asked(answering, {:reach, name}, from, me, now),
-    do: find(answering, %{from: from, about: [name], reply: {:reach, me.silent}}, now)
+  def asked(answering, {:reach, name}, from, _me, now),
+    do: find(answering, %{from: from, about: [name], reply: :reach}, now)
 
   def asked(answering, {:members, _asker, _silent}, from, %{leaving?: true}, _now),
     do: {answering, [reply(from, :leaving)]}
@@ -105,8 +100,8 @@ defmodule DNSMesh.Answering do
   defp kind({kind, _why}), do: kind
   defp kind(:ok), do: :ok
 
-  defp finish(%{reply: {:reach, silent}, about: [name]} = question, answering),
-    do: reply(question.from, {answer(answering, name), silent})
+  defp finish(%{reply: :reach, about: [name]} = question, answering),
+    do: reply(question.from, answer(answering, name))
 
   defp finish(%{reply: {:members, members}} = question, answering) do
     answers = Map.new(question.about, &{&1, answer(answering, &1)})

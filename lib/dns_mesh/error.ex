@@ -33,7 +33,6 @@ defmodule DNSMesh.Error do
   | `{:dead, what}` | waiting | probed before it is dialled: no epmd (`:refused_epmd`), no such name registered there (`:not_registered`), or nobody at the port (`:refused`) |
   | `{:unreachable_for, node}` | held | that member cannot reach it, so joining it would have links cut |
   | `{:member_unreachable, node}` | held | it is linked to that node, which this one cannot reach |
-  | `{:parted, node, other}` | held | that member cannot reach the other one, which it is linked to |
   | `:leaving` | held | it has said that it stops |
   | `:not_distributed` | waiting | this node is not distributed |
   | `:atom_budget` | waiting | too many new names lately: one atom for each is never freed |
@@ -120,7 +119,6 @@ defmodule DNSMesh.Error do
           | {:dead, :refused_epmd | :not_registered | :refused}
           | {:unreachable_for, String.t()}
           | {:member_unreachable, String.t()}
-          | {:parted, String.t(), String.t()}
           | :leaving
           | :short_names
           | :long_names
@@ -223,7 +221,6 @@ defmodule DNSMesh.Error do
   def message({:member_unreachable, node}),
     do: "it is linked to #{node}, which this node cannot reach"
 
-  def message({:parted, node, other}), do: "#{node} cannot reach #{other}, which it is linked to"
   def message(:leaving), do: "it has said that it stops"
   def message(:short_names), do: "this node runs with short names, whose hosts have no dot"
   def message(:long_names), do: "this node runs with long names, whose hosts have a dot"

@@ -14,9 +14,6 @@ defmodule DNSMesh.Members do
   # For the end of a link of our own.
   @gone 500
 
-  # Names in one message.
-  @most 4_096
-
   @typedoc "`:reach`: can you reach that node? `:members`: whom are you linked to, and which of these can you reach?"
   @type question :: {:reach, NodeName.t()} | {:members, asker :: NodeName.t(), [NodeName.t()]}
 
@@ -34,7 +31,7 @@ defmodule DNSMesh.Members do
     do: {:ok, question}
 
   def read({:dns_mesh, @version, {:members, asker, silent} = question})
-      when is_binary(asker) and is_list(silent) and length(silent) <= @most,
+      when is_binary(asker) and is_list(silent) and length(silent) <= 4_096,
       do: if(Enum.all?([asker | silent], &is_binary/1), do: {:ok, question}, else: :other)
 
   def read({:dns_mesh, @version, {:leaving, name} = news}) when is_binary(name), do: {:ok, news}
@@ -44,38 +41,31 @@ defmodule DNSMesh.Members do
   @spec patience() :: pos_integer()
   def patience, do: @ask + 1_000
 
-  @doc """
-  Asks members whether they can reach a target, all at once. They tell besides who is silent to them, for the target may be
-  linked to one of those.
-  """
-  @spec ask(atom(), NodeName.t(), [node()]) ::
-          {%{NodeName.t() => DNSMesh.Roster.Asking.answer()}, DNSMesh.Roster.Asking.silent_to()}
+  @doc "Asks members whether they can reach a target, all at once."
+  @spec ask(atom(), NodeName.t(), [node()]) :: %{NodeName.t() => DNSMesh.Roster.Asking.answer()}
   def ask(mesh, target, members) do
     requests =
       for member <- members,
           # Sending would dial a member that has left by now.
-          member in Node.list() do
-        {Atom.to_string(member),
-         :gen_server.send_request({mesh, member}, question({:reach, target}))}
-      end
+          member in Node.list(),
+          do:
+            {Atom.to_string(member),
+             :gen_server.send_request({mesh, member}, question({:reach, target}))}
 
     deadline = System.monotonic_time(:millisecond) + @ask
-    nothing = {Map.new(members, &{Atom.to_string(&1), :no_answer}), %{}}
 
-    Enum.reduce(requests, nothing, fn {member, request}, {answers, silent_to} ->
-      {answer, silent} = heard(:gen_server.receive_response(request, {:abs, deadline}))
-      {Map.put(answers, member, answer), Map.put(silent_to, member, silent)}
+    Map.new(requests, fn {member, request} ->
+      {member, heard(:gen_server.receive_response(request, {:abs, deadline}))}
     end)
   end
 
-  defp heard({:reply, {:dns_mesh, @version, {answer, silent}}})
-       when answer in [:ok, :dead, :silent] and is_list(silent) and length(silent) <= @most,
-       do: {answer, Enum.filter(silent, &is_binary/1)}
+  defp heard({:reply, {:dns_mesh, @version, answer}}) when answer in [:ok, :dead, :silent],
+    do: answer
 
-  defp heard({:reply, {:dns_mesh, @version, _unknown}}), do: {:no_answer, []}
-  defp heard({:reply, _of_another_version}), do: {:no_mesh, []}
-  defp heard({:error, {:noproc, _server}}), do: {:no_mesh, []}
-  defp heard(_late_or_unreachable), do: {:no_answer, []}
+  defp heard({:reply, {:dns_mesh, @version, _unknown}}), do: :no_answer
+  defp heard({:reply, _of_another_version}), do: :no_mesh
+  defp heard({:error, {:noproc, _server}}), do: :no_mesh
+  defp heard(_late_or_unreachable), do: :no_answer
 
   @doc "Looks at whom a node is linked to, over a hidden link, which `global` does not see, and which ends with the look."
   @spec look(atom(), node(), NodeName.t(), [NodeName.t()]) ::

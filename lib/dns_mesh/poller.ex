@@ -359,13 +359,13 @@ defmodule DNSMesh.Poller do
     do: learnt(state, Outside.Probe.read(targets, reply))
 
   defp told(state, {:ask, {target, members}}, reply) do
-    {answers, silent_to} =
-      with {:asked, said} <- reply,
-           do: said,
-           else: (_late -> {Map.new(members, &{&1, :no_answer}), %{}})
+    answers =
+      with {:asked, answers} <- reply,
+           do: answers,
+           else: (_late -> Map.new(members, &{&1, :no_answer}))
 
     tell(state, [:ask, :stop], %{members: length(members)}, %{peer: target, answers: answers})
-    roster(state, {:asked, target, answers, silent_to})
+    roster(state, {:asked, target, answers})
   end
 
   defp told(state, {:look, target}, reply) do
@@ -379,7 +379,6 @@ defmodule DNSMesh.Poller do
     me = %{
       node: state.me && state.me.node,
       leaving?: state.roster.leaving?,
-      silent: Roster.silent(state.roster),
       members:
         Enum.uniq(
           for(node <- Node.list(), do: Atom.to_string(node)) ++ Roster.engaged(state.roster)

@@ -30,7 +30,7 @@ defmodule DNSMesh.Roster do
           | {:nodeup, NodeName.t(), :visible | :hidden}
           | {:nodedown, NodeName.t(), :visible | :hidden, reason :: term()}
           | {:probed, %{NodeName.t() => {Probing.verdict(), port :: integer() | nil}}}
-          | {:asked, NodeName.t(), %{NodeName.t() => Asking.answer()}, Asking.silent_to()}
+          | {:asked, NodeName.t(), %{NodeName.t() => Asking.answer()}}
           | {:looked, NodeName.t(),
              {:ok, [NodeName.t()], %{NodeName.t() => Asking.answer()}}
              | :leaving
@@ -102,10 +102,7 @@ defmodule DNSMesh.Roster do
   defp on(:wake, acc, now), do: next(acc, now)
 
   defp on({:probed, found}, acc, now), do: Asking.probed(acc, found, now)
-
-  defp on({:asked, target, answers, silent_to}, acc, now),
-    do: Asking.asked(acc, target, answers, silent_to, now)
-
+  defp on({:asked, target, answers}, acc, now), do: Asking.asked(acc, target, answers, now)
   defp on({:looked, target, outcome}, acc, now), do: Asking.looked(acc, target, outcome, now)
 
   defp on(:promised, {roster, effects}, now), do: {Asking.promised(roster, now), effects}
@@ -165,10 +162,6 @@ defmodule DNSMesh.Roster do
 
   # Hidden nodes are remote shells and tools, unless they are peers; the line about joins is about members.
   defp member?(roster, name, type), do: type == :visible or Map.has_key?(roster.peers, name)
-
-  @doc "Who of the listed is silent to this node."
-  @spec silent(t()) :: [NodeName.t()]
-  defdelegate silent(roster), to: Outlook
 
   @doc "Whom this node is about to join."
   @spec engaged(t()) :: [NodeName.t()]

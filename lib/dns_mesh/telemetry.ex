@@ -26,7 +26,7 @@ defmodule DNSMesh.Telemetry do
   | `:nobody` | for at least an interval, no record type of an item has had a record | `:query`, `:types`, `:reason`, `:server` |
   | `:answer_truncated` | an answer held more than 4 096 records | `:query`, `:type` |
   | `:unreachable` | peers were dialled in vain, or not found, more than once | `:peers`, `:listed_as` (items that name them by host, while this node is named by address) |
-  | `:held` | peers are not joined, because `:member` cannot reach them (`:because` is `:unreachable_for`), because it is linked to them and this node cannot reach it (`:member_unreachable`), or because it cannot reach `:other`, which they are linked to (`:parted`): that pair is what has to be mended | `:peers`, `:member`, `:other`, `:because`, `:node` |
+  | `:held` | peers are not joined, because `:member` cannot reach them (`:because` is `:unreachable_for`), or because it is linked to them and this node cannot reach it (`:member_unreachable`): that pair is what has to be mended | `:peers`, `:member`, `:because`, `:node` |
   | `:dialled_past` | a peer that was held because `:member` cannot reach it was joined by somebody who did not ask (an application, another library), and was cut | `:peer`, `:member` |
   | `:not_distributed` | this node cannot dial anybody as it is | `:node` |
   | `:short_names`, `:long_names` | every peer listed has the other kind of name than this node | `:peers`, `:node` |

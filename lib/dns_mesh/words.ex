@@ -129,11 +129,6 @@ defmodule DNSMesh.Words do
       "all over the cluster. Mend the way between #{m.node} and #{m.member}, both directions, ports of epmd and distribution"
   end
 
-  defp problem(%{problem: :held, because: :parted} = m) do
-    "not joining #{some(m.peers)}: #{m.other} is linked there, and #{m.member} cannot reach it; joining would have links cut " <>
-      "all over the cluster. Mend the way between #{m.member} and #{m.other}, both directions, ports of epmd and distribution"
-  end
-
   defp problem(%{problem: :dialled_past} = m) do
     "#{m.peer}, which was held because #{m.member} cannot reach it, was joined all the same by somebody who did not ask, and " <>
       "cut. Look for code that sends to it or connects to it by name, and for nodes with another clustering library; and " <>

@@ -27,7 +27,7 @@ defmodule DNSMesh.Asking.LeaveTest do
       end
 
       if leave == :leave do
-        assert ask.({:reach, @c}) == {:dns_mesh, 1, {:dead, []}}
+        assert ask.({:reach, @c}) == {:dns_mesh, 1, :dead}
         assert ask.({:members, "#{a.name}", []}) == {:dns_mesh, 1, :leaving}
 
         # It goes on polling, and joins nobody.

@@ -46,8 +46,8 @@ defmodule DNSMesh.Asking.MembersTest do
           {{:reply, "what?"}, :no_mesh, 24},
           {answer.(["nonsense"]), :no_answer, 25},
           {answer.(:unknown), :no_answer, 26},
-          {{:twice, {:dns_mesh, 1, {:silent, []}}, {:dns_mesh, 1, {:ok, []}}}, :silent, 27},
-          {{:twice, {:dns_mesh, 1, {:ok, []}}, {:dns_mesh, 1, {:silent, []}}}, :ok, 28}
+          {{:twice, {:dns_mesh, 1, :silent}, {:dns_mesh, 1, :ok}}, :silent, 27},
+          {{:twice, {:dns_mesh, 1, :ok}, {:dns_mesh, 1, :silent}}, :ok, 28}
         ] do
       HungPeer.hang_up(scene.hung)
       StandIn.behave(m, behaviour)
@@ -65,7 +65,7 @@ defmodule DNSMesh.Asking.MembersTest do
 
   test "one that is late, one that never answers and one that hangs hold it for 5 s, and the poller not at all" do
     %{members: [late, silent, stopped], a: a} = scene = scene(3)
-    {:ok, _} = TestNode.start_child(late, {StandIn, {:late, 6_000, {:dns_mesh, 1, {:ok, []}}}})
+    {:ok, _} = TestNode.start_child(late, {StandIn, {:late, 6_000, {:dns_mesh, 1, :ok}}})
     {:ok, _} = TestNode.start_child(silent, {StandIn, :silent})
     TestNode.signal(stopped, "STOP")
 
@@ -131,7 +131,7 @@ defmodule DNSMesh.Asking.MembersTest do
 
   test "one that goes while it is asked has no objection any more" do
     %{members: [m, silent], a: a} = scene = scene(2)
-    {:ok, _} = TestNode.start_child(m, {StandIn, {:reply, {:dns_mesh, 1, {:ok, []}}}})
+    {:ok, _} = TestNode.start_child(m, {StandIn, {:reply, {:dns_mesh, 1, :ok}}})
     {:ok, _} = TestNode.start_child(silent, {StandIn, :silent})
     ScriptedDNS.put(scene.dns, {"app.test", :a}, scene.ips ++ ["127.0.0.21"])
     Await.await(fn -> StandIn.asked(silent) == 1 end)

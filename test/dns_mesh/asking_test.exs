@@ -142,10 +142,7 @@ defmodule DNSMesh.AskingTest do
 
     test "is let go on only by a look at the very target, once" do
       start = lonely([@a, @b]) ++ [{5, found([{@a, :ok}, {@b, {:silent, :epmd}}])}]
-
-      {roster, effects} =
-        play(start ++ [{9, {:looked, @c, :failed}}, {10, {:asked, @a, %{}, %{}}}])
-
+      {roster, effects} = play(start ++ [{9, {:looked, @c, :failed}}, {10, {:asked, @a, %{}}}])
       assert joins(effects) == []
       {_, effects} = play(roster, [{11, {:looked, @a, :failed}}, {12, {:looked, @a, :failed}}])
       assert joins(effects) == [@a]
@@ -207,7 +204,7 @@ defmodule DNSMesh.AskingTest do
           {at + 20, {:joined, @a, true}},
           {at + 20, {:nodeup, @a, :visible}},
           {at + 400, :wake},
-          {at + 401, {:asked, @c, %{@a => :ok}, %{}}},
+          {at + 401, {:asked, @c, %{@a => :ok}}},
           {at + 402, {:looked, @c, answer}}
         ])
 
@@ -283,32 +280,8 @@ defmodule DNSMesh.AskingTest do
       assert probes(effects) == [@c]
       {roster, effects} = play(roster, [{10_003, found([{@c, :ok}])}])
       assert asks(effects) == [{@c, [@a, @b]}]
-      {_, effects} = play(roster, [{10_005, {:asked, @c, %{@a => :ok, @b => :no_mesh}, %{}}}])
+      {_, effects} = play(roster, [{10_005, {:asked, @c, %{@a => :ok, @b => :no_mesh}}}])
       assert joins(effects) == [@c]
-    end
-
-    test "looks at the target when somebody is silent to a member, and keeps two groups apart that cannot be one" do
-      asked = [
-        {10_003, found([{@c, :ok}])},
-        {10_005, {:asked, @c, %{@a => :ok, @b => :ok}, %{@a => [], @b => [@d]}}}
-      ]
-
-      {roster, effects} = play(linked(asked))
-      assert {looks(effects), joins(effects)} == {[{@c, []}], []}
-
-      # It is no member of the target's, or the target tells nothing: nobody would have to dial it.
-      for outcome <- [{:ok, [], %{}}, {:ok, [@a], %{}}, :failed] do
-        {_, effects} = play(roster, [{10_006, {:looked, @c, outcome}}])
-        assert joins(effects) == [@c]
-      end
-
-      {roster, effects} = play(roster, [{10_006, {:looked, @c, {:ok, [@d], %{}}}}])
-      assert joins(effects) == []
-      assert state(roster, @c) == {:held, {:parted, @b, @d}}
-      {_, effects} = play(roster, [{15_000, {:round, world(connected: [@a, @b])}}])
-
-      assert [%{peers: [@c], member: @b, other: @d, because: :parted}] =
-               for({:event, [:problem, :raised], _, %{problem: :held} = d} <- effects, do: d)
     end
 
     for answer <- [:silent, :dead, :no_answer] do
@@ -317,7 +290,7 @@ defmodule DNSMesh.AskingTest do
           play(
             linked([
               {10_003, found([{@c, :ok}])},
-              {10_005, {:asked, @c, %{@a => :ok, @b => unquote(answer)}, %{}}}
+              {10_005, {:asked, @c, %{@a => :ok, @b => unquote(answer)}}}
             ])
           )
 
@@ -339,7 +312,7 @@ defmodule DNSMesh.AskingTest do
           linked([
             {10_003, found([{@c, :ok}])},
             {10_004, {:nodedown, @b, :visible, :net_tick_timeout}},
-            {10_005, {:asked, @c, %{@a => :ok, @b => :no_answer}, %{}}}
+            {10_005, {:asked, @c, %{@a => :ok, @b => :no_answer}}}
           ])
         )
 
@@ -347,7 +320,7 @@ defmodule DNSMesh.AskingTest do
       assert List.last(probes(effects)) == @b
       {roster, effects} = play(roster, [{10_006, found([{@b, {:silent, :port}}])}])
       assert asks(effects) == [{@c, [@a]}]
-      {_, effects} = play(roster, [{10_007, {:asked, @c, %{@a => :ok}, %{}}}])
+      {_, effects} = play(roster, [{10_007, {:asked, @c, %{@a => :ok}}}])
       assert looks(effects) == [{@c, [@b]}]
     end
 
@@ -361,7 +334,7 @@ defmodule DNSMesh.AskingTest do
           {1, listed([@a, @c])},
           {10_000, {:round, world}},
           {10_003, found([{@c, :ok}])},
-          {10_005, {:asked, @c, %{@a => :ok, stranger => :silent}, %{}}}
+          {10_005, {:asked, @c, %{@a => :ok, stranger => :silent}}}
         ])
 
       assert state(roster, @c) == {:held, {:unreachable_for, stranger}}
@@ -379,16 +352,12 @@ defmodule DNSMesh.AskingTest do
         play(roster, [{7_601, found([{@b, :ok}, {@c, :ok}, {@d, :ok}])}, {7_602, :wake}])
 
       assert asks(effects) == [{@b, [@a]}]
-      {_, effects} = play(roster, [{7_610, {:asked, @b, %{@a => :silent}, %{}}}])
+      {_, effects} = play(roster, [{7_610, {:asked, @b, %{@a => :silent}}}])
       assert asks(effects) == [{@c, [@a]}]
     end
 
     test "is not let go on by the next answer of DNS" do
-      held = [
-        {10_003, found([{@c, :ok}])},
-        {10_005, {:asked, @c, %{@a => :ok, @b => :silent}, %{}}}
-      ]
-
+      held = [{10_003, found([{@c, :ok}])}, {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}}]
       {roster, _} = play(linked(held))
 
       {roster, effects} =
@@ -406,7 +375,7 @@ defmodule DNSMesh.AskingTest do
         play(
           linked([
             {10_003, found([{@c, :ok}])},
-            {10_005, {:asked, @c, %{@a => :ok, @b => :silent}, %{}}}
+            {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}}
           ])
         )
 
@@ -420,7 +389,7 @@ defmodule DNSMesh.AskingTest do
             play(roster, [
               {at, :wake},
               {at + 1, found([{@c, :ok}])},
-              {at + 2, {:asked, @c, %{@b => :silent}, %{}}}
+              {at + 2, {:asked, @c, %{@b => :silent}}}
             ])
 
           roster
@@ -590,7 +559,7 @@ defmodule DNSMesh.AskingTest do
     test "hears of whom we ask about" do
       {roster, _} = play(linked([{10_003, found([{@c, :ok}])}]))
       assert Roster.engaged(roster) == [@c]
-      {roster, _} = play(roster, [{10_005, {:asked, @c, %{@a => :silent}, %{}}}])
+      {roster, _} = play(roster, [{10_005, {:asked, @c, %{@a => :silent}}}])
       assert Roster.engaged(roster) == []
     end
   end
@@ -634,7 +603,7 @@ defmodule DNSMesh.AskingTest do
       play(
         linked([
           {10_003, found([{@c, :ok}])},
-          {10_005, {:asked, @c, %{@a => :ok, @b => :silent}, %{}}},
+          {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}},
           {12_000, {:nodeup, @c, :visible}},
           {20_000, {:nodedown, @c, :visible, :connection_closed}},
           {20_002, found([{@c, :ok}])}
@@ -690,10 +659,7 @@ defmodule DNSMesh.AskingTest do
   test "an answer that lists a held peer once more changes nothing: it is asked about again when it is time" do
     {before, _} =
       play(
-        linked([
-          {10_003, found([{@c, :ok}])},
-          {10_005, {:asked, @c, %{@a => :ok, @b => :silent}, %{}}}
-        ])
+        linked([{10_003, found([{@c, :ok}])}, {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}}])
       )
 
     {roster, effects} = play(before, [{15_000, listed([@a, @b, @c])}, {15_001, :wake}])
@@ -722,10 +688,7 @@ defmodule DNSMesh.AskingTest do
 
   test "a look at us changes nothing of what is known of the one that looks" do
     held =
-      linked([
-        {10_003, found([{@c, :ok}])},
-        {10_005, {:asked, @c, %{@a => :ok, @b => :silent}, %{}}}
-      ])
+      linked([{10_003, found([{@c, :ok}])}, {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}}])
 
     {before, _} = play(held)
     {visited, effects} = play(before, [{10_010, {:nodeup, @c, :hidden}}, {10_011, listed([@c])}])
@@ -742,7 +705,7 @@ defmodule DNSMesh.AskingTest do
         linked([
           {10_003, found([{@c, :ok}])},
           {10_004, {:nodeup, @c, :hidden}},
-          {10_005, {:asked, @c, %{@a => :ok, @b => :silent}, %{}}}
+          {10_005, {:asked, @c, %{@a => :ok, @b => :silent}}}
         ])
       )
 
@@ -812,7 +775,7 @@ defmodule DNSMesh.AskingTest do
                   Map.merge(seen.probed, Map.new(found, fn {n, {v, _}} -> {n, {v, now}} end))
             }
 
-          {:asked, t, _, %{}} ->
+          {:asked, t, _} ->
             if(match?({:ask, ^t}, seen.question), do: %{seen | question: nil}, else: seen)
 
           {:looked, t, _} ->
@@ -828,7 +791,7 @@ defmodule DNSMesh.AskingTest do
         assert now - at <= 20_000 or elem(event, 0) in [:asked, :looked], context
         refute MapSet.member?(next.connected, name), context
 
-        refute match?({:asked, ^name, %{@a => :silent}, %{}}, event) and @a in roster.connected,
+        refute match?({:asked, ^name, %{@a => :silent}}, event) and @a in roster.connected,
                context
 
         refute match?({:looked, ^name, :leaving}, event), context
@@ -889,7 +852,7 @@ defmodule DNSMesh.AskingTest do
     defp answer_to({:ask, target}),
       do:
         {:asked, target,
-         Map.new([@a, @b, @c, @d], &{&1, Enum.random([:ok, :ok, :ok, :silent, :no_answer])}), %{}}
+         Map.new([@a, @b, @c, @d], &{&1, Enum.random([:ok, :ok, :ok, :silent, :no_answer])})}
 
     defp answer_to({:look, target}),
       do:

@@ -51,9 +51,6 @@ defmodule DNSMesh.ErrorTest do
   defp example({:type, _, :tuple, [{:atom, _, :folder} | _]}),
     do: {{:folder, :missing, "/shared/nodes"}, "{:folder, "}
 
-  defp example({:type, _, :tuple, [{:atom, _, :parted}, _member, _other]}),
-    do: {{:parted, "a@b", "c@d"}, "{:parted, "}
-
   defp example({:type, _, :tuple, [{:atom, _, tag}, _value]}),
     do: {{tag, Map.get(@values, tag, "text")}, "{#{inspect(tag)}, "}
 end

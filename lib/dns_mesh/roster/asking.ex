@@ -9,7 +9,7 @@ defmodule DNSMesh.Roster.Asking do
   #             ▼  one at a time, the lowest name first
   #           ask the members: can you reach it? ──no──▶ held
   #             │
-  #             ▼  only if somebody listed is silent to us, or to a member
+  #             ▼  only if somebody listed is silent to us
   #           look at its members: is that one among them? ──yes──▶ held
   #             │
   #             ▼
@@ -37,12 +37,10 @@ defmodule DNSMesh.Roster.Asking do
   @after_join 300
   @meanwhile 1_000
 
-  @typedoc "What members have said besides: who of those that they know of is silent to them."
-  @type silent_to :: %{NodeName.t() => [NodeName.t()]}
   @type answer :: :ok | :dead | :silent | :no_answer | :no_mesh
 
   defstruct probing: %{},
-            # nil | %{target: name, stage: :asking | :looking, started: ms, silent_to: %{member => names}}
+            # nil | %{target: name, stage: :asking | :looking, started: ms}
             deciding: nil,
             next_at: nil,
             # Since when this node has had no links and been refused, the silent ones it was refused for, and whether it
@@ -52,14 +50,7 @@ defmodule DNSMesh.Roster.Asking do
 
   @type t :: %__MODULE__{
           probing: %{NodeName.t() => integer()},
-          deciding:
-            nil
-            | %{
-                target: NodeName.t(),
-                stage: :asking | :looking,
-                started: integer(),
-                silent_to: silent_to()
-              },
+          deciding: nil | %{target: NodeName.t(), stage: :asking | :looking, started: integer()},
           next_at: integer() | nil,
           kept_out: nil | %{since: integer(), silent: [NodeName.t()], tried?: boolean()},
           wake_at: integer() | nil
@@ -124,28 +115,27 @@ defmodule DNSMesh.Roster.Asking do
   defp ask(peer, {roster, effects}, now) do
     case Outlook.members(roster) do
       [] ->
-        look(peer.name, %{}, {roster, effects}, now)
+        look(peer.name, {roster, effects}, now)
 
       members ->
-        roster = deciding(roster, peer.name, :asking, %{}, now)
+        roster = deciding(roster, peer.name, :asking, now)
         {roster, [{:ask, peer.name, members} | effects]}
     end
   end
 
   @doc "What the members say about a target."
-  @spec asked(Book.acc(), NodeName.t(), %{NodeName.t() => answer()}, silent_to(), integer()) ::
-          Book.acc()
-  def asked({roster, effects} = acc, target, answers, silent_to, now) do
+  @spec asked(Book.acc(), NodeName.t(), %{NodeName.t() => answer()}, integer()) :: Book.acc()
+  def asked({roster, effects} = acc, target, answers, now) do
     case roster.asking.deciding do
       %{target: ^target, stage: :asking} ->
-        heed(target, answers, silent_to, {undecided(roster), effects}, now)
+        heed(target, answers, {undecided(roster), effects}, now)
 
       _another_question ->
         acc
     end
   end
 
-  defp heed(target, answers, silent_to, {roster, _effects} = acc, now) do
+  defp heed(target, answers, {roster, _effects} = acc, now) do
     objections = objections(answers)
 
     cond do
@@ -153,7 +143,7 @@ defmodule DNSMesh.Roster.Asking do
         step(acc, now)
 
       objections == [] ->
-        look(target, silent_to, acc, now)
+        look(target, acc, now)
 
       # Whoever did not consent and has gone since is a new case: it may be out of this node's reach now, and a member still.
       member = Enum.find(objections, &(&1 in roster.connected)) ->
@@ -173,16 +163,11 @@ defmodule DNSMesh.Roster.Asking do
         do: member
   end
 
-  # Nobody silent, neither to us nor to a member, is the usual case, and takes no look: a hidden link could get into the way
-  # of one that `global` is making.
-  defp look(target, silent_to, {roster, effects}, now) do
-    silent = Outlook.silent(roster) -- [target]
-
-    if silent == [] and Enum.all?(silent_to, fn {_member, names} -> names -- [target] == [] end) do
-      join(target, {roster, effects}, now)
-    else
-      roster = deciding(roster, target, :looking, silent_to, now)
-      {roster, [{:look, target, silent} | effects]}
+  # Nobody silent is the usual case, and takes no look.
+  defp look(target, {roster, effects}, now) do
+    case Outlook.silent(roster) -- [target] do
+      [] -> join(target, {roster, effects}, now)
+      silent -> {deciding(roster, target, :looking, now), [{:look, target, silent} | effects]}
     end
   end
 
@@ -195,7 +180,7 @@ defmodule DNSMesh.Roster.Asking do
         ) :: Book.acc()
   def looked({roster, effects} = acc, target, outcome, now) do
     case roster.asking.deciding do
-      %{target: ^target, stage: :looking, silent_to: silent_to} ->
+      %{target: ^target, stage: :looking} ->
         acc = {undecided(roster), effects}
 
         cond do
@@ -203,7 +188,7 @@ defmodule DNSMesh.Roster.Asking do
           outcome == :busy -> acc |> put_off(now + @busy) |> step(now)
           outcome == :failed -> target |> join(acc, now) |> step(now)
           outcome == :leaving -> acc |> hold(target, :leaving, @refused, now) |> step(now)
-          true -> judge(target, outcome, silent_to, acc, now)
+          true -> judge(target, outcome, acc, now)
         end
 
       _another_question ->
@@ -213,10 +198,10 @@ defmodule DNSMesh.Roster.Asking do
 
   defp put_off({roster, effects}, at), do: {put_in(roster.asking.next_at, at), effects}
 
-  defp judge(target, {:ok, members, answers}, silent_to, {roster, effects}, now) do
+  defp judge(target, {:ok, members, answers}, {roster, effects}, now) do
     case Enum.sort(for name <- Outlook.silent(roster), name in members, name != target, do: name) do
       [] ->
-        merge(target, members, silent_to, {roster, effects}, now)
+        target |> join({roster, effects}, now) |> step(now)
 
       [first | _] = silent ->
         # Its own word for the peer that cannot be reached from here is what tells a cut cable from a dead host.
@@ -231,24 +216,6 @@ defmodule DNSMesh.Roster.Asking do
           |> hold(target, {:member_unreachable, contradicted || first}, @refused, now)
           |> step(now)
         end
-    end
-  end
-
-  # A join of two that both have members is one of all with all: `global` will have them dial one another.
-  defp merge(target, members, silent_to, {roster, effects} = acc, now) do
-    parted =
-      for {member, names} <- Enum.sort(silent_to),
-          member in roster.connected,
-          name <- Enum.sort(names),
-          name in members and name not in roster.connected and name != target,
-          do: {member, name}
-
-    case parted do
-      [] ->
-        target |> join(acc, now) |> step(now)
-
-      [{member, name} | _] ->
-        {roster, effects} |> hold(target, {:parted, member, name}, @refused, now) |> step(now)
     end
   end
 
@@ -382,10 +349,8 @@ defmodule DNSMesh.Roster.Asking do
     end
   end
 
-  defp deciding(roster, target, stage, silent_to, now) do
-    deciding = %{target: target, stage: stage, started: now, silent_to: silent_to}
-    put_in(roster.asking.deciding, deciding)
-  end
+  defp deciding(roster, target, stage, now),
+    do: put_in(roster.asking.deciding, %{target: target, stage: stage, started: now})
 
   defp undecided(roster), do: put_in(roster.asking.deciding, nil)
 

@@ -65,22 +65,21 @@ defmodule DNSMesh.Roster.Concerns do
   # Who cannot reach whom is the fault; who is not joined because of it is what comes of it.
   defp held({roster, _effects} = acc, now) do
     now_held =
-      for {name, %Peer{state: :held, reason: reason}} <- roster.peers,
-          pair = pair(reason),
+      for {name, %Peer{state: :held, reason: {kind, member}}} <- roster.peers,
+          kind in [:unreachable_for, :member_unreachable],
           reduce: %{} do
-        groups -> Map.update(groups, {:held, elem(reason, 0), pair}, [name], &[name | &1])
+        groups -> Map.update(groups, {:held, kind, member}, [name], &[name | &1])
       end
 
-    before = for {{:held, _kind, _pair} = key, _entry} <- roster.problems.entries, do: key
+    before = for {{:held, _kind, _member} = key, _entry} <- roster.problems.entries, do: key
 
-    Enum.reduce(Enum.uniq(before ++ Map.keys(now_held)), acc, fn key, acc ->
-      {:held, kind, {member, other}} = key
+    Enum.reduce(Enum.uniq(before ++ Map.keys(now_held)), acc, fn {:held, kind, member} = key,
+                                                                 acc ->
       peers = Enum.sort(Map.get(now_held, key, []))
 
       details = %{
         peers: peers,
         member: member,
-        other: other,
         because: kind,
         node: roster.world.distribution.node
       }
@@ -88,13 +87,6 @@ defmodule DNSMesh.Roster.Concerns do
       Book.problem(acc, peers != [], key, nil, details, now)
     end)
   end
-
-  # Who cannot reach whom; `nil` is the peer that is held, or this node.
-  defp pair({kind, member}) when kind in [:unreachable_for, :member_unreachable],
-    do: {member, nil}
-
-  defp pair({:parted, member, other}), do: {member, other}
-  defp pair(_no_pair), do: nil
 
   # One failed dial is nothing: the peer may just be starting. One that is being dialled again has not been reached yet.
   # The face of this problem is its size, in doublings.
