@@ -32,7 +32,8 @@ defmodule Settle.Plan do
     port_only: [checks: @settles ++ [:A8]],
     # global cuts both parties when it sees a pair break. Its first word comes with the tick timeout.
     mid_life: [checks: @settles, bursts: 1, latest: 20],
-    cold_start: [checks: @settles -- [:A0]],
+    # Two groups may form around the pair before they meet, and their becoming one costs a cut; mostly none do.
+    cold_start: [checks: @settles -- [:A0], bursts: 1, latest: 20],
     halves: [checks: [:A0, :A1, :A3, :A5, :A7, :A9]],
     flapping: [checks: [:A0, :A5, :A9], fault: 280, heal: 5],
     vanished: [checks: [:A0, :join, :A9], base: 15, fault: 100, heal: 0, ticktime: nil],
