@@ -161,7 +161,11 @@ defmodule DNSMesh.ProbeTest do
       before = counts.()
       for _ <- 1..50, do: assert(probe(resolver, [target]) == {:ok, [app: {:ok, port}]})
 
-      DNSMesh.Test.Await.await(fn -> counts.() == before end)
+      # Or less: on a busy machine something of the start may have been there still.
+      DNSMesh.Test.Await.await(fn ->
+        Enum.all?(Enum.zip(counts.(), before), fn {now, then} -> now <= then end)
+      end)
+
       TestNode.call(node, :logger, :error, [~c"the end"])
       TestNode.await_log(node, ~r/the end/)
       assert for({_level, text} = line <- TestNode.logs(node), text != "the end", do: line) == []
