@@ -22,7 +22,18 @@ defmodule DNSMesh do
       {DNSMesh, query: Application.get_env(:my_app, :dns_cluster_query) || :ignore}
   """
 
-  alias DNSMesh.{Answer, Config, Distribution, Error, OwnName, Poller, Query, Resolver, Status}
+  alias DNSMesh.{
+    Answer,
+    Await,
+    Config,
+    Distribution,
+    Error,
+    OwnName,
+    Poller,
+    Query,
+    Resolver,
+    Status
+  }
 
   @lookup_keys [:type, :nameservers, :timeout]
 
@@ -45,11 +56,21 @@ defmodule DNSMesh do
   @spec start_link(keyword()) ::
           {:ok, pid()} | :ignore | {:error, String.t() | {:already_started, pid()}}
   def start_link(opts \\ []) do
-    with %Config{} = config <- opts |> named() |> Config.new!(),
+    opts = named(opts)
+
+    with %Config{} = config <- Config.new!(opts),
+         :ok <- Await.ignored(config.name, false),
          :ok <- library(config),
          {:ok, pid} <- Poller.start_link(config) do
       await_name(pid, config.name_timeout)
       {:ok, pid}
+    else
+      :ignore ->
+        :ok = Await.ignored(opts[:name], true)
+        :ignore
+
+      error ->
+        error
     end
   end
 
@@ -142,6 +163,38 @@ defmodule DNSMesh do
   def poll(name \\ __MODULE__) do
     if GenServer.whereis(name), do: GenServer.cast(name, :poll), else: {:error, :not_running}
   end
+
+  @doc """
+  Waits until the cluster is there, in the calling process; nothing else waits. For a place in the list of children there
+  is `DNSMesh.Await`.
+
+  ## Options
+
+    * `:peers` - how many peers have to be connected, a positive integer; or `:discovered`: the first discovery is over,
+      see `DNSMesh.Await`. Default: `:discovered`.
+    * `:timeout` - milliseconds to wait at most. Default: `30_000`.
+
+  Gives `:ok`, `{:error, :timeout}`, or `{:error, :not_running}` when there is no such instance: it is not started yet, or
+  never, for there is no query. Raises `ArgumentError` for a wrong option. `await(peers: 2)` is `await(DNSMesh, peers: 2)`.
+
+      iex> DNSMesh.await(:no_such_instance, peers: 2)
+      {:error, :not_running}
+  """
+  @spec await(atom(), keyword()) :: :ok | {:error, :timeout | :not_running}
+  def await(name \\ __MODULE__, opts), do: Await.await(name, opts)
+
+  @doc """
+  Whether the cluster is there, at this moment: for a health check. Takes `:peers` as `await/2` does; `false` also where no
+  such instance runs.
+
+  With a number it is `false` again when a peer goes; with `:discovered`, the default, it stays `true`. Read the
+  [guide to readiness](readiness.html) before a platform asks it: one that lists only ready nodes would wait for ever.
+
+      iex> DNSMesh.ready?(:no_such_instance, peers: 2)
+      false
+  """
+  @spec ready?(atom(), keyword()) :: boolean()
+  def ready?(name \\ __MODULE__, opts), do: Await.ready?(name, opts)
 
   @doc """
   Leaves the cluster, in good order: nobody is dialled any more, questions of others about this node are answered with no,

@@ -22,7 +22,8 @@ defmodule DNSMesh.Poller do
     Pace,
     Query,
     Roster,
-    Telemetry
+    Telemetry,
+    Waiting
   }
 
   @enforce_keys [:config, :outside, :roster, :lookups, :pace, :own_name]
@@ -46,6 +47,8 @@ defmodule DNSMesh.Poller do
     me: nil,
     # What other members have asked.
     answering: %Answering{},
+    # Who waits for the cluster.
+    waiting: %Waiting{},
     # When the roster wants to go on, and the timer for it.
     wake: nil
   ]
@@ -106,6 +109,16 @@ defmodule DNSMesh.Poller do
 
   def handle_call(:leave, _from, state), do: {:reply, :ok, leave(state)}
 
+  # Answered when there are as many peers, or the time is over; at once where there is no time.
+  def handle_call({:await, %{peers: goal, timeout: timeout} = wish}, from, state)
+      when is_integer(timeout) and timeout >= 0 do
+    cond do
+      Waiting.reached?(state.waiting, goal, state.roster) -> {:reply, :ok, state}
+      timeout == 0 -> {:reply, {:error, :timeout}, state}
+      true -> {:noreply, wait(state, wish, from)}
+    end
+  end
+
   # Another member's question, or a mistake.
   def handle_call(message, from, state) do
     case Members.read(message) do
@@ -154,6 +167,8 @@ defmodule DNSMesh.Poller do
 
   def handle_info({:wake, at}, %{wake: {at, _timer}} = state),
     do: {:noreply, roster(%{state | wake: nil}, :wake)}
+
+  def handle_info({:waited, ref}, state), do: {:noreply, waited(state, ref)}
 
   # Our own node coming up is no peer.
   def handle_info({event, node, _info}, state)
@@ -443,7 +458,7 @@ defmodule DNSMesh.Poller do
 
   defp roster(state, event) do
     {roster, effects} = Roster.handle(state.roster, event, now())
-    %{state | roster: roster} |> run(effects) |> wake()
+    %{state | roster: roster} |> run(effects) |> wake() |> look_for_waiters()
   end
 
   defp wake(%{wake: before} = state) do
@@ -499,6 +514,46 @@ defmodule DNSMesh.Poller do
       {:error, _no_atom} ->
         {state, [name | unnamed]}
     end
+  end
+
+  ## Those who wait for the cluster
+
+  defp wait(state, wish, from) do
+    ref = make_ref()
+    timer = Process.send_after(self(), {:waited, ref}, wish.timeout)
+    waiter = %{wish: wish, from: from, since: now(), timer: timer}
+    %{state | waiting: Waiting.add(state.waiting, ref, waiter)}
+  end
+
+  defp look_for_waiters(state) do
+    {waiting, done} = Waiting.look(state.waiting, state.roster, Lookups.keys(state.lookups))
+    state = %{state | waiting: waiting}
+
+    for waiter <- done do
+      _ = Process.cancel_timer(waiter.timer)
+      end_wait(state, waiter, :ok)
+    end
+
+    state
+  end
+
+  defp waited(state, ref) do
+    {waiter, waiting} = Waiting.over(state.waiting, ref)
+    if waiter, do: end_wait(state, waiter, {:error, :timeout})
+    %{state | waiting: waiting}
+  end
+
+  defp end_wait(state, %{wish: wish} = waiter, reply) do
+    metadata = %{
+      wanted: wish.peers,
+      result: reply,
+      on_timeout: wish.on_timeout,
+      missing: Roster.unconnected(state.roster)
+    }
+
+    measurements = Map.put(Roster.counts(state.roster), :duration, now() - waiter.since)
+    tell(state, [:await, :stop], measurements, metadata)
+    GenServer.reply(waiter.from, reply)
   end
 
   ## This node's own name

@@ -62,6 +62,11 @@ defmodule DNSMesh.Roster do
     %{peers: length(others), connected: Enum.count(others, &(&1 == :connected))}
   end
 
+  @doc "Who could be connected and is not: neither this node nor what policy refuses."
+  @spec unconnected(t()) :: [NodeName.t()]
+  def unconnected(roster),
+    do: for(peer <- peers(roster), peer.state not in [:connected, :refused], do: peer.name)
+
   @doc "Without what nobody outside looks at: what is sent to another process is copied."
   @spec seen(t()) :: t()
   def seen(roster),

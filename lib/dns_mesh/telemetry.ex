@@ -11,6 +11,7 @@ defmodule DNSMesh.Telemetry do
   | `[:dns_mesh, :round, :stop]` | every lookup of a poll has ended | `:duration`, `:peers` (names held, this node not counted), `:connected` (of these) | |
   | `[:dns_mesh, :round, :skipped]` | a `:resolver` module could not tell its node list | | `:reason` |
   | `[:dns_mesh, :ask, :stop]` | members were asked whether they can reach a peer | `:members` (how many) | `:peer`, `:answers` (a map of each member's: `:ok`, `:dead`, `:silent`, `:no_answer`, `:no_mesh`) |
+  | `[:dns_mesh, :await, :stop]` | somebody has waited (`DNSMesh.Await`, `DNSMesh.await/2`) | `:duration`, `:peers`, `:connected` (as above) | `:wanted` (a number, or `:discovered`), `:result` (`:ok`, `{:error, :timeout}`; `{:error, :not_running}` from `DNSMesh.Await`), `:missing` (names that are neither connected nor refused), `:on_timeout` (`nil` for `DNSMesh.await/2`) |
   | `[:dns_mesh, :join, :stop]` | an attempt to join a peer has ended | `:duration` | `:peer`, `:result` (`true`, `false`, `:ignored`, or `{:down, reason}` when it crashed) |
   | `[:dns_mesh, :node, :named]` | this node has taken its name | `:lasted` (since the start of the instance) | `:node`, `:port`, `:because` (`:option`, `:in_answer`, `:route_to_peer`, `:platform_hint`, `:only_address`; `:boot_name` when somebody else started distribution), `:interface` |
   | `[:dns_mesh, :peers, :changed]` | at a poll, when nodes came or went since the last one | `:joined`, `:left`, `:connected` (links in all) | `:joined`, `:left` (names) |
@@ -42,7 +43,8 @@ defmodule DNSMesh.Telemetry do
   | `:name_late` | `start_link/1` went on without the name | |
   | `:public_plain` | peers have public addresses and the distribution is not TLS | `:peers` |
 
-  Log lines: joins and leaves at the instance's `:log` level, problems as warnings, their end at the `:log` level;
+  Log lines: joins and leaves at the instance's `:log` level, problems and a `DNSMesh.Await` that goes on in vain as
+  warnings, the end of a problem at the `:log` level;
   nothing at all with `log: false`.
   """
 
@@ -57,6 +59,7 @@ defmodule DNSMesh.Telemetry do
     [:round, :stop],
     [:round, :skipped],
     [:ask, :stop],
+    [:await, :stop],
     [:join, :stop],
     [:node, :named],
     [:peers, :changed],

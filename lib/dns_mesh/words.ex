@@ -19,6 +19,18 @@ defmodule DNSMesh.Words do
   def for_event([:round, :skipped], _, %{reason: reason} = metadata),
     do: {:warning, prefix(metadata) <> "a poll was skipped: #{Error.message(reason)}"}
 
+  def for_event([:await, :stop], counts, %{on_timeout: :continue, result: {:error, :timeout}} = m) do
+    missing = if m.missing == [], do: "", else: "; missing: #{some(m.missing)}"
+
+    {:warning,
+     prefix(m) <>
+       "#{awaited(m.wanted)} not within #{duration(counts.duration)}: #{counts.connected} of #{counts.peers} " <>
+       "peers connected#{missing}. DNSMesh.Await goes on without (on_timeout: :continue); DNSMesh.status() tells why"}
+  end
+
+  def for_event([:await, :stop], _, %{on_timeout: :continue, result: {:error, :not_running}} = m),
+    do: {:warning, "DNSMesh.Await: " <> nobody_to_wait_for(m.mesh)}
+
   def for_event([:problem, :raised], mention, metadata),
     do: {:warning, prefix(metadata) <> problem(metadata) <> lasting(mention)}
 
@@ -30,6 +42,19 @@ defmodule DNSMesh.Words do
   end
 
   def for_event(_event, _measurements, _metadata), do: nil
+
+  @doc "What was waited for, to stand before \"not within 30 s\"."
+  @spec awaited(DNSMesh.Waiting.goal()) :: String.t()
+  def awaited(:discovered), do: "the first discovery was over"
+  def awaited(1), do: "1 peer was connected"
+  def awaited(count), do: "#{count} peers were connected"
+
+  @doc "Somebody waits for an instance that is not there."
+  @spec nobody_to_wait_for(mesh :: atom()) :: String.t()
+  def nobody_to_wait_for(mesh) do
+    "no process is registered as #{inspect(mesh)}, so there is nothing to wait for. Put DNSMesh.Await behind DNSMesh in " <>
+      "the list of children, with the same :name; where DNSMesh is left out of it, leave both out"
+  end
 
   @doc "How to make this node one that can be joined: the lines to write, for the way it was started."
   @spec naming_advice(release? :: boolean()) :: String.t()

@@ -18,7 +18,7 @@ defmodule DNSMesh.TelemetryTest do
         Path.basename(file) not in ["telemetry.ex", "words.ex", "problems.ex"],
         [_, a, b] <-
           Regex.scan(
-            ~r/[(,]\s*\[:(lookup|round|ask|join|node|peers|problem), :(\w+)\]/,
+            ~r/[(,]\s*\[:(lookup|round|ask|await|join|node|peers|problem), :(\w+)\]/,
             File.read!(file)
           ),
         uniq: true,
