@@ -41,7 +41,7 @@ defmodule DNSMesh.DocsTest do
   test "every public function has documentation and a spec" do
     for module <-
           [DNSMesh, DNSMesh.Answer, DNSMesh.Await, DNSMesh.Directory, DNSMesh.Error] ++
-            [DNSMesh.Source, DNSMesh.Telemetry] do
+            [DNSMesh.Source, DNSMesh.Status, DNSMesh.Telemetry] do
       {:docs_v1, _, _, _, _, _, docs} = Code.fetch_docs(module)
       {:ok, specs} = Code.Typespec.fetch_specs(module)
       specs = for {{name, arity}, _} <- specs, do: {name, arity}

@@ -95,7 +95,7 @@ defmodule DNSMesh.OwnNameTest do
     text = to_string(TestNode.call(a, DNSMesh, :status, []))
 
     assert text =~
-             "node      nonode@nohost (about to take a name; no interface called nope0 has a usable address"
+             "node   nonode@nohost   about to take a name; no interface called nope0 has a usable address"
   end
 
   test "expiry of :name_timeout warns and goes on; the name is taken when there is an answer" do

@@ -154,19 +154,10 @@ defmodule DNSMesh.Await do
   defp sentence(:not_running, opts), do: "DNSMesh.Await: " <> Words.nobody_to_wait_for(opts.name)
 
   defp sentence(:timeout, opts) do
-    "DNSMesh.Await: #{Words.awaited(opts.peers)} not within #{Words.duration(opts.timeout)}. " <>
-      "#{picture(DNSMesh.status(opts.name))}. Mend that; or raise :timeout, lower :peers, or start without them by " <>
-      "on_timeout: :continue"
-  end
+    picture = opts.name |> DNSMesh.status() |> Status.to_line(@shown)
 
-  # In one line: a supervisor would quote the ends of lines.
-  defp picture(status) do
-    peers = Enum.reject(status.peers, &(&1.state in [:connected, :refused]))
-
-    %{status | peers: Enum.take(peers, @shown)}
-    |> Status.to_text()
-    |> String.split("\n")
-    |> Enum.map_join("; ", &String.replace(&1, ~r/ +/, " "))
+    "DNSMesh.Await: waited #{Words.duration(opts.timeout)} for #{Words.awaited(opts.peers)}. #{picture}. Mend that " <>
+      "(DNSMesh.doctor() tells more); or raise :timeout, lower :peers, or start without them by on_timeout: :continue"
   end
 
   ## Options

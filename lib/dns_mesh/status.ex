@@ -1,6 +1,9 @@
 defmodule DNSMesh.Status do
   @moduledoc """
-  A picture of one instance at one moment, as `DNSMesh.status/1` gives it. Print it: `IO.puts(DNSMesh.status())`.
+  A picture of one instance at one moment, as `DNSMesh.status/1` gives it.
+
+  `IO.puts(DNSMesh.status())` prints it as a table, and so does IEx; `mix dns_mesh.status` asks a node that runs for it, and
+  `to_map/1` and `to_json/1` are for programs.
 
     * `:name` - the instance.
     * `:state` - `:running`, or `:not_running`.
@@ -26,7 +29,8 @@ defmodule DNSMesh.Status do
       * `:next_attempt` - milliseconds until it is dialled again, by the poll that follows; `nil` when it is not waiting.
   """
 
-  alias DNSMesh.{Answer, Distribution, Error, Naming, OwnName, Query, Roster, Words}
+  alias DNSMesh.{Answer, Distribution, Error, JSON, Naming, OwnName, Query, Roster, Words}
+  alias DNSMesh.Status.{Plain, Text}
 
   @enforce_keys [:name, :state]
   defstruct [:name, :state, :because, :node, :naming, connected: [], queries: [], peers: []]
@@ -158,70 +162,42 @@ defmodule DNSMesh.Status do
 
   defp reason(peer, _roster, _now), do: peer.reason
 
+  @doc """
+  The same as plain maps, lists, strings, numbers and `nil`: for JSON, by whichever library there is, and for other programs.
+
+  The keys are those of the struct, and ages are milliseconds as there. What is text here and was not:
+
+    * `:name` - `"DNSMesh"`.
+    * `:state`, `:type` - `"running"`, `"a"`, `"connected"`: the atoms' names.
+    * `:error` of a query, `:reason` of a peer - the reason's name alone (`"connect_failed"`), see `DNSMesh.Error`; `:message`
+      beside it is the sentence for it. Both `nil` where there is none.
+    * `:answer` - a map with `:records`, `:ttl`, `:name`, `:server`, `:truncated` and `:fault` (a sentence, or `nil`), as in
+      `DNSMesh.Answer`. Records are addresses (`"10.0.0.5"`); for SRV maps with `:target`, `:port`, `:priority`, `:weight`
+      and `:addresses`; where the list is not DNS maps with `:name` and `:addresses`.
+
+  New keys may be added.
+
+      iex> DNSMesh.Status.to_map(DNSMesh.status(:no_such_instance)).state
+      "not_running"
+  """
+  @spec to_map(t()) :: map()
+  def to_map(%__MODULE__{} = status), do: Plain.map(status)
+
+  @doc """
+  `to_map/1` as JSON, on one line.
+
+      $ bin/my_app rpc "IO.puts(DNSMesh.Status.to_json(DNSMesh.status()))"
+  """
+  @spec to_json(t()) :: String.t()
+  def to_json(%__MODULE__{} = status), do: status |> to_map() |> JSON.encode()
+
   @doc false
   @spec to_text(t()) :: String.t()
-  def to_text(%__MODULE__{} = status) do
-    [
-      head(status),
-      "node      #{status.node || "nonode@nohost"} (#{status.naming})" | body(status)
-    ]
-    |> Enum.join("\n")
-  end
+  defdelegate to_text(status), to: Text, as: :render
 
-  defp head(%{state: :not_running} = status), do: "DNSMesh is not running: #{status.because}."
-
-  defp head(status) do
-    others = Enum.reject(status.peers, &(&1.reason == :self))
-    connected = Enum.count(others, &(&1.state == :connected))
-    "#{inspect(status.name)}: #{connected} of #{length(others)} peers connected"
-  end
-
-  defp body(%{state: :not_running}), do: []
-
-  defp body(status) do
-    Enum.map(status.queries, &query_line/1) ++
-      Enum.map(status.peers, &peer_line/1) ++
-      case status.connected -- Enum.map(status.peers, & &1.name) do
-        [] -> []
-        others -> ["linked    #{Enum.join(others, ", ")} (in no answer)"]
-      end
-  end
-
-  defp query_line(%{type: :names} = query), do: "query     #{query.query}: " <> outcome(query)
-
-  defp query_line(query) do
-    type = query.type |> Atom.to_string() |> String.upcase()
-    "query     #{query.query} #{type}: " <> outcome(query)
-  end
-
-  defp outcome(%{answer: nil, error: nil}), do: "not answered yet"
-  defp outcome(%{answer: nil} = query), do: failed(query)
-  defp outcome(%{error: nil} = query), do: answered(query)
-  defp outcome(query), do: "#{failed(query)}; before that #{answered(query)}"
-
-  defp answered(%{answer: answer, answer_age: age} = query) do
-    records =
-      counted(length(answer.records), if(query.type == :names, do: "name", else: "record"))
-
-    cut = if answer.truncated?, do: ", the rest left out", else: ""
-    fault = if answer.fault, do: " (#{Error.message(answer.fault)})", else: ""
-    from = if query.type == :names, do: "", else: " from #{answer.server}"
-    "#{records}#{from}, #{Words.duration(age)} ago#{cut}#{fault}"
-  end
-
-  defp counted(1, what), do: "1 #{what}"
-  defp counted(count, what), do: "#{count} #{what}s"
-
-  defp failed(query) do
-    from = if query.server, do: " from #{query.server}", else: ""
-    "#{Error.message(query.error)}#{from}, #{Words.duration(query.error_age)} ago"
-  end
-
-  defp peer_line(peer) do
-    reason = if peer.reason, do: ", #{Error.message(peer.reason)}", else: ""
-    next = if peer.next_attempt, do: ", again in #{Words.duration(peer.next_attempt)}", else: ""
-    "peer      #{peer.name}: #{peer.state} for #{Words.duration(peer.since)}#{reason}#{next}"
-  end
+  @doc false
+  @spec to_line(t(), pos_integer()) :: String.t()
+  defdelegate to_line(status, most), to: Text, as: :line
 
   defimpl String.Chars do
     def to_string(status), do: DNSMesh.Status.to_text(status)

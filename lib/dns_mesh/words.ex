@@ -24,8 +24,8 @@ defmodule DNSMesh.Words do
 
     {:warning,
      prefix(m) <>
-       "#{awaited(m.wanted)} not within #{duration(counts.duration)}: #{counts.connected} of #{counts.peers} " <>
-       "peers connected#{missing}. DNSMesh.Await goes on without (on_timeout: :continue); DNSMesh.status() tells why"}
+       "waited #{duration(counts.duration)} for #{awaited(m.wanted)}: #{counts.connected} of #{counts.peers} peers " <>
+       "connected#{missing}. DNSMesh.Await goes on without (on_timeout: :continue); DNSMesh.doctor() tells why"}
   end
 
   def for_event([:await, :stop], _, %{on_timeout: :continue, result: {:error, :not_running}} = m),
@@ -43,11 +43,11 @@ defmodule DNSMesh.Words do
 
   def for_event(_event, _measurements, _metadata), do: nil
 
-  @doc "What was waited for, to stand before \"not within 30 s\"."
+  @doc "What is waited for."
   @spec awaited(DNSMesh.Waiting.goal()) :: String.t()
-  def awaited(:discovered), do: "the first discovery was over"
-  def awaited(1), do: "1 peer was connected"
-  def awaited(count), do: "#{count} peers were connected"
+  def awaited(:discovered), do: "the first discovery"
+  def awaited(1), do: "1 peer"
+  def awaited(count), do: "#{count} peers"
 
   @doc "Somebody waits for an instance that is not there."
   @spec nobody_to_wait_for(mesh :: atom()) :: String.t()
