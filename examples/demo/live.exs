@@ -10,10 +10,7 @@ defmodule Demo.Live do
   @redraw_every 500
 
   @title ["DNSMesh demo", ""]
-  @help [
-    "a add a node   k kill one (k3: that at .3)   r restart a killed one   d stop or start DNS   q quit",
-    "(the letter, then Enter)   More from a node: its url, and its url with status at the end."
-  ]
+  @commands "a add a node   k kill one (k3: that at .3)   r restart a killed one   d stop or start DNS   q quit"
 
   @home "\e[H"
   @rest_of_line "\e[K"
@@ -150,7 +147,7 @@ defmodule Demo.Live do
 
   defp draw(%{terminal?: true} = state) do
     width = width()
-    lines = @title ++ picture(true) ++ ["" | @help] ++ ["", state.note]
+    lines = @title ++ picture(true) ++ ["" | help()] ++ ["", state.note]
 
     IO.write([
       @home,
@@ -163,10 +160,19 @@ defmodule Demo.Live do
   end
 
   defp draw(state) do
-    if state.shown == nil, do: IO.puts(Enum.join(@title ++ @help, "\n"))
+    if state.shown == nil, do: IO.puts(Enum.join(@title ++ help(), "\n"))
     lines = ["", state.note | picture(false)]
     if lines != state.shown, do: IO.puts(Enum.join(lines, "\n"))
     %{state | shown: lines}
+  end
+
+  defp help do
+    [%{url: url} | _] = Cluster.nodes()
+
+    [
+      @commands,
+      "(the letter, then Enter)   The picture, in a browser: #{url}mesh   More from a node: its url, and with status at the end"
+    ]
   end
 
   defp picture(ages?) do

@@ -1,5 +1,8 @@
 # One node: an application that uses DNSMesh as any other would, in a VM of its own. DNS_CLUSTER_QUERY says what to ask.
 
+for file <- ~w(who/web who/mesh who),
+    do: Code.require_file("../support/who/lib/#{file}.ex", __DIR__)
+
 for file <- ~w(report web), do: Code.require_file("#{file}.exs", __DIR__)
 
 defmodule Demo.Node do

@@ -1,17 +1,8 @@
 defmodule Demo.Report do
   @moduledoc false
-  # What a node says of itself, in three forms.
+  # What a node says of itself to the demo.
 
-  @doc "For everybody: JSON."
-  def json do
-    others = Enum.map_join(others(), ", ", &quoted/1)
-    ~s({"me": #{quoted(me())}, "others": [#{others}]}\n)
-  end
-
-  @doc "For people who wonder: DNSMesh's own picture."
-  def status, do: "#{DNSMesh.status()}\n"
-
-  @doc "For the demo: terms of which the other VM knows every atom."
+  @doc "Terms of which the other VM knows every atom."
   def state do
     %{
       me: me(),
@@ -41,16 +32,4 @@ defmodule Demo.Report do
     do: {:failed, inspect(reason), DNSMesh.Error.message(reason), age}
 
   defp dns(%{state: :not_running, because: because}), do: {:failed, "not_running", because, 0}
-
-  defp quoted(text) do
-    escaped = for <<char::utf8 <- text>>, into: "", do: escape(char)
-    ~s("#{escaped}")
-  end
-
-  defp escape(char) when char in [?", ?\\], do: <<?\\, char>>
-
-  defp escape(char) when char < 0x20,
-    do: "\\u" <> (char |> Integer.to_string(16) |> String.pad_leading(4, "0"))
-
-  defp escape(char), do: <<char::utf8>>
 end

@@ -1,7 +1,7 @@
 defmodule DNSMesh.JSON do
   @moduledoc false
   # Writes JSON (RFC 8259), for what DNSMesh says of itself: maps with atoms or strings as keys, lists, strings, numbers,
-  # booleans and nil. Elixir has had a writer of its own since 1.18 only.
+  # booleans and nil; on one line, with the blanks that make it readable. Elixir has a writer of its own since 1.18 only.
 
   @type value ::
           %{optional(atom() | String.t()) => value()}
@@ -26,10 +26,10 @@ defmodule DNSMesh.JSON do
   # By name, so that the same is written the same way each time.
   defp write(%{} = map) do
     members = Enum.sort(for {key, value} <- map, do: {to_string(key), value})
-    [?{, commas(members, fn {key, value} -> [write(key), ?:, write(value)] end), ?}]
+    [?{, commas(members, fn {key, value} -> [write(key), ": ", write(value)] end), ?}]
   end
 
-  defp commas(members, write), do: members |> Enum.map(write) |> Enum.intersperse(?,)
+  defp commas(members, write), do: members |> Enum.map(write) |> Enum.intersperse(", ")
 
   defp escape(<<>>, done), do: Enum.reverse(done)
 

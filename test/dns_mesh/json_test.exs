@@ -9,7 +9,7 @@ defmodule DNSMesh.JSONTest do
              a: %{},
              nested: %{list: [%{one: 1}, %{two: 2}]}
            }) ==
-             ~S({"a":{},"b":[1,-2.5,null,true,false,"atom","text",[]],"nested":{"list":[{"one":1},{"two":2}]}})
+             ~S({"a": {}, "b": [1, -2.5, null, true, false, "atom", "text", []], "nested": {"list": [{"one": 1}, {"two": 2}]}})
   end
 
   test "text is escaped as RFC 8259 wants it, and is UTF-8 whatever it was" do
@@ -18,7 +18,7 @@ defmodule DNSMesh.JSONTest do
     assert JSON.encode("Zürich ✓ 🙂") == ~S("Zürich ✓ 🙂")
     assert JSON.encode("a\u2028b") == ~S("a\u2028b")
     assert JSON.encode(<<"caf", 0xE9, "!">>) == ~s("caf\uFFFD!")
-    assert JSON.encode(%{"\"" => 1}) == ~S({"\"":1})
+    assert JSON.encode(%{"\"" => 1}) == ~S({"\"": 1})
   end
 
   # OTP has a reader since 27.

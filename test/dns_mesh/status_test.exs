@@ -162,8 +162,11 @@ defmodule DNSMesh.StatusTest do
 
     test "to_json/1 is the same in JSON" do
       json = Status.to_json(@status)
-      assert json =~ ~s("connected":["app@10.0.0.3","tool@10.0.0.9"])
-      assert json =~ ~s("name":"app@10.0.0.104","next_attempt":17000,"reason":"connect_failed")
+      assert json =~ ~s("connected": ["app@10.0.0.3", "tool@10.0.0.9"])
+
+      assert json =~
+               ~s("name": "app@10.0.0.104", "next_attempt": 17000, "reason": "connect_failed")
+
       refute json =~ "\n"
     end
   end
@@ -193,7 +196,7 @@ defmodule DNSMesh.StatusTest do
       refute_received {:from_node, _, {:nodeup, _, _}}
 
       assert {json, 0} = mix(["app@127.0.0.2", "--cookie", "dns_mesh_test", "--json"], port)
-      assert json =~ ~s("node":"app@127.0.0.2")
+      assert json =~ ~s("node": "app@127.0.0.2")
 
       arguments = ["app@127.0.0.2", "--cookie", "dns_mesh_test", "--name", ":jobs"]
 

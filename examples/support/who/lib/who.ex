@@ -1,73 +1,36 @@
 defmodule Who do
   @moduledoc """
-  A page that says who this node is and whom it is connected to, so that an example has something to show:
+  Pages that say who this node is and whom it is connected to, so that an example has something to show:
 
       {"me": "app@10.0.0.11", "others": ["app@10.0.0.12", "app@10.0.0.13"]}
 
-  at `/`, and DNSMesh's own picture of the same at `/status`. Put `Who` behind `DNSMesh` in the list of children; the port
-  is 4000, or the environment variable `PORT`. It is OTP's httpd, with this module as the one that answers; an application
-  would have Phoenix here.
+  at `/`; DNSMesh's own picture of the same at `/status`; and the whole cluster, as each of its nodes sees it, drawn at
+  `/mesh` and as JSON at `/mesh.json`. Put `Who` behind `DNSMesh` in the list of children; the port is 4000, or the
+  environment variable `PORT`.
   """
 
-  require Record
+  alias Who.{Mesh, Web}
 
-  Record.defrecordp(:mod, Record.extract(:mod, from_lib: "inets/include/httpd.hrl"))
+  # A page of one file: it loads nothing but /mesh.json.
+  @external_resource Path.join(__DIR__, "who/mesh.html")
+  @mesh File.read!(Path.join(__DIR__, "who/mesh.html"))
 
   @doc false
   def child_spec(_opts) do
-    folder = to_charlist(System.tmp_dir!())
-
-    config = [
-      port: String.to_integer(System.get_env("PORT", "4000")),
-      bind_address: :any,
-      server_name: ~c"localhost",
-      server_root: folder,
-      document_root: folder,
-      modules: [__MODULE__]
-    ]
-
-    %{
-      id: __MODULE__,
-      start: {:inets, :start, [:httpd, config, :stand_alone]},
-      type: :supervisor
-    }
+    Web.child_spec(__MODULE__, port: String.to_integer(System.get_env("PORT", "4000")))
   end
 
   # httpd's callback has the name of a keyword.
   @doc false
-  def unquote(:do)(request) do
-    {code, type, body} = request |> mod(:request_uri) |> to_string() |> page()
+  def unquote(:do)(request), do: Web.answer(request, &page/1)
 
-    headers = [
-      code: code,
-      content_type: to_charlist(type),
-      content_length: body |> byte_size() |> Integer.to_charlist()
-    ]
+  @doc false
+  @spec page(String.t()) :: Web.page()
+  def page("/"), do: {200, "application/json", who()}
+  def page("/status"), do: {200, "text/plain; charset=utf-8", "#{DNSMesh.status()}\n"}
+  def page("/mesh"), do: {200, "text/html; charset=utf-8", @mesh}
+  def page("/mesh.json"), do: {200, "application/json", Mesh.json()}
+  def page(_other), do: {404, "text/plain", "There are /, /status, /mesh and /mesh.json.\n"}
 
-    {:proceed, [response: {:response, headers, [body]}]}
-  end
-
-  defp page("/"), do: {200, "application/json", who()}
-  defp page("/status"), do: {200, "text/plain; charset=utf-8", "#{DNSMesh.status()}\n"}
-  defp page(_other), do: {404, "text/plain", "There are / and /status.\n"}
-
-  defp who do
-    others =
-      Node.list() |> Enum.map(&to_string/1) |> Enum.sort() |> Enum.map_join(", ", &quoted/1)
-
-    ~s({"me": #{quoted(to_string(node()))}, "others": [#{others}]}\n)
-  end
-
-  # The name of a node that others connected to us can be any text without a NUL.
-  defp quoted(text) do
-    escaped = for <<char::utf8 <- text>>, into: "", do: escape(char)
-    ~s("#{escaped}")
-  end
-
-  defp escape(char) when char in [?", ?\\], do: <<?\\, char>>
-
-  defp escape(char) when char < 0x20,
-    do: "\\u" <> (char |> Integer.to_string(16) |> String.pad_leading(4, "0"))
-
-  defp escape(char), do: <<char::utf8>>
+  defp who, do: DNSMesh.JSON.encode(%{me: node(), others: Enum.sort(Node.list())}) <> "\n"
 end
