@@ -55,9 +55,23 @@ defmodule Demo.Once do
         {:ok, body} -> if String.trim(body) != expected, do: missed("#{node.url} gives #{body}")
         {:error, reason} -> missed("#{node.url}: #{inspect(reason)}")
       end
+
+      check_mesh(node.url <> "mesh.json")
     end
 
     Enum.map_join(Cluster.nodes(), " ", & &1.url)
+  end
+
+  # What the page at /mesh is drawn from: each node's word of itself.
+  defp check_mesh(url) do
+    with {:ok, body} <- Eyes.get(url, @page_timeout),
+         [] <-
+           for(name <- names(@first), part = ~s("node": "#{name}"), not (body =~ part), do: part) do
+      if body =~ ~s("status": null), do: missed("#{url} gives #{body}")
+    else
+      {:error, reason} -> missed("#{url}: #{inspect(reason)}")
+      parts -> missed("#{url} lacks #{Enum.join(parts, ", ")}")
+    end
   end
 
   defp grow do

@@ -53,7 +53,7 @@ defmodule Page do
     0
   catch
     {:missed, text} ->
-      IO.puts(:stderr, text)
+      IO.puts("missed: " <> String.replace(text, ~r/\s*\n\s*/, " | "))
       1
   end
 

@@ -40,8 +40,6 @@ defmodule Mix.Tasks.DnsMesh.Status do
   def run(arguments) do
     {options, node} = parse(arguments)
     Mix.Task.run("loadpaths")
-    # So that a name the VM cannot dial is not told by a crash report of its own.
-    {:ok, _} = Application.ensure_all_started(:dns_mesh)
 
     node = target(node)
     cookie = cookie(options)
@@ -104,10 +102,11 @@ defmodule Mix.Tasks.DnsMesh.Status do
         do: {:"undefined@127.0.0.1", :longnames},
         else: {:undefined@localhost, :shortnames}
 
-    with false <- Node.alive?(),
-         {:error, reason} <- :net_kernel.start(name, %{name_domain: domain}) do
-      Mix.raise("distribution does not start here: #{inspect(reason)}")
-    end
+    started = if Node.alive?(), do: :ok, else: :net_kernel.start(name, %{name_domain: domain})
+
+    with {:error, reason} <- started,
+         do: Mix.raise("distribution does not start here: #{inspect(reason)}"),
+         else: (_alive -> :ok)
   end
 
   # Hidden, also where this VM is a node already.
