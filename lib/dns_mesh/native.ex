@@ -66,6 +66,26 @@ defmodule DNSMesh.Native do
   @spec probe(handle(), reference(), [target()], non_neg_integer()) :: :ok
   def probe(_handle, _ref, _targets, _timeout), do: :erlang.nif_error(:nif_not_loaded)
 
+  @type greeting ::
+          {:welcome, :visible | :hidden, :proved | :unproved}
+          | {:other_name, String.t()}
+          | :wrong_cookie
+          | :not_allowed
+          | :busy
+          | :tls
+          | :no_node
+          | :silent
+          | :not_tried
+
+  # As `probe/4`, about the handshake of distribution.
+  @spec greet(
+          reference(),
+          [{id :: term(), name :: String.t(), :inet.ip_address(), 1..65_535}],
+          {name :: String.t(), cookie :: binary() | nil},
+          non_neg_integer()
+        ) :: :ok
+  def greet(_ref, _targets, _caller, _timeout), do: :erlang.nif_error(:nif_not_loaded)
+
   @spec check_name(String.t()) :: :ok | {:error, {:bad_name, atom()}}
   def check_name(_name), do: :erlang.nif_error(:nif_not_loaded)
 

@@ -80,6 +80,27 @@ defmodule DNSMesh.Resolver do
     ref
   end
 
+  @doc """
+  Begins the handshake of distribution with each target, under the name of the caller and as a hidden node, and returns
+  at once. The caller gets exactly one `{ref, {:ok, [{id, greeting}]}}` by `timeout`.
+
+    * `{:welcome, :visible | :hidden, :proved | :unproved}` - it is that node, and takes the cookie (or there was none to
+      prove);
+    * `:wrong_cookie`, `{:other_name, name}`, `:not_allowed` (by `net_kernel:allow/1`), `:tls`, `:no_node` (something else
+      than a node, or nobody) - why it would be no peer;
+    * `:busy`, `:silent`, `:not_tried` - nothing is known of it.
+
+  A wrong cookie leaves a line in the log of the target, as with any dial.
+  """
+  @spec greet([{term(), String.t(), IP.t(), 1..65_535}], {String.t(), binary() | nil}, timeout) ::
+          reference()
+        when timeout: non_neg_integer()
+  def greet(targets, caller, timeout) do
+    ref = make_ref()
+    :ok = Native.greet(ref, targets, caller, timeout)
+    ref
+  end
+
   @spec result({:ok, map()} | {:error, failure()}) :: result()
   def result({:ok, %{truncated: truncated?} = answer}) do
     answer =
@@ -138,6 +159,16 @@ defmodule DNSMesh.Resolver do
     case Native.interfaces() do
       {:ok, interfaces} -> for {_name, ip, _prefix} <- interfaces, uniq: true, do: ip
       # Nothing known of ourselves: peers are then told from us by the node name alone.
+      {:error, _text} -> []
+    end
+  end
+
+  @doc "This machine's addresses, each with the length of its network's prefix."
+  @spec own_networks() :: [IP.cidr()]
+  def own_networks do
+    with {:ok, interfaces} <- Native.interfaces() do
+      for {_name, ip, prefix} <- interfaces, uniq: true, do: {ip, prefix}
+    else
       {:error, _text} -> []
     end
   end

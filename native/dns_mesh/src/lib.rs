@@ -18,6 +18,7 @@
 //! | `srv` | SRV targets to addresses |
 //! | [`reverse`] | addresses to host names that lead back to them |
 //! | [`epmd`] | addresses to the names that epmd has registered there |
+//! | [`handshake`], `md5` | whether a node at a distribution port is the one meant, and takes the cookie |
 //! | `turns` | how many hosts at once, and for how long |
 //! | [`answer`], [`error`] | what comes out |
 //!
@@ -37,7 +38,9 @@ pub mod answer;
 pub mod epmd;
 pub mod error;
 pub mod followed_file;
+pub mod handshake;
 pub mod hosts;
+mod md5;
 pub mod name;
 pub mod name_server;
 pub mod network;
@@ -59,6 +62,7 @@ pub use address::{Flags, Interface, interfaces};
 pub use answer::{Answer, Family, Follow, Kind, Records, Service};
 pub use epmd::EpmdFault;
 pub use error::{BadName, Failure, Reason};
+pub use handshake::{Call, Caller, Greeting, greet_all};
 pub use name::check_name;
 pub use network::Network;
 pub use node_name::{BadBasename, check_basename, ip_text, node_name};

@@ -15,6 +15,7 @@
 
 #[cfg(feature = "faults")]
 mod faults;
+mod greet;
 mod own_address;
 mod probe;
 mod reply;
@@ -85,6 +86,25 @@ fn probe<'a>(
         async move {
             let verdicts = resolver.probe(&targets, timeout).await;
             Verdicts { ids, verdicts }
+        }
+    })
+}
+
+#[rustler::nif]
+fn greet<'a>(
+    env: Env<'a>,
+    reference: Reference<'a>,
+    targets: Vec<greet::Target<'a>>,
+    caller: greet::As,
+    timeout_ms: u64,
+) -> Atom {
+    let timeout = Duration::from_millis(timeout_ms);
+    let (ids, calls): (Vec<_>, Vec<_>) = targets.into_iter().map(|one| (one.id, one.call)).unzip();
+    reply_later(env, reference, vec![], |reply| {
+        let ids = reply.keep(ids);
+        async move {
+            let greetings = dns_mesh::greet_all(&calls, &caller.0, timeout).await;
+            greet::Greetings { ids, greetings }
         }
     })
 }

@@ -20,6 +20,7 @@ pub(crate) mod atoms {
         nxdomain, no_records, timeout, servfail, refused, formerr, notimp, rcode, bad_reply,
         unconfirmed, silent, garbled, unreachable,
         dead, epmd, refused_epmd, not_registered, not_tried,
+        welcome, hidden, visible, proved, unproved, other_name, wrong_cookie, not_allowed, busy, tls, no_node,
         network, bad_name, panicked, dropped, runtime,
         option, family, answers, hints, literal, interface, subnet,
         ip, because, undecided, in_answer, route_to_peer, platform_hint, only_address,

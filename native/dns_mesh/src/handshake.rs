@@ -1,0 +1,265 @@
+//! The handshake of Erlang's distribution, as far as the proof that both sides have one cookie.
+//!
+//! As `erl_dist_protocol` of OTP has it, in its version 6 (OTP 23 and later), as a hidden node: a
+//! success makes the other side see a hidden node come and go, which its `global` and its
+//! applications do not heed. A failure leaves a line in its log, as any dial does.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::md5;
+use crate::turns::Turns;
+
+/// As for probes: a distribution port has a short queue.
+static TURNS: Turns = Turns::new(16, Duration::from_millis(300), Duration::from_secs(3));
+
+/// What every OTP release from 25 to 29 wants of a node that connects: it would refuse one with
+/// less. Without the lowest bit (`DFLAG_PUBLISHED`), hence hidden.
+const FLAGS: u64 = 0x4 // EXTENDED_REFERENCES
+    | 0x10 // FUN_TAGS
+    | 0x80 // NEW_FUN_TAGS
+    | 0x100 // EXTENDED_PIDS_PORTS
+    | 0x200 // EXPORT_PTR_TAG
+    | 0x400 // BIT_BINARIES
+    | 0x800 // NEW_FLOATS
+    | 0x1_0000 // UTF8_ATOMS
+    | 0x2_0000 // MAP_TAG
+    | 0x4_0000 // BIG_CREATION
+    | 0x100_0000 // HANDSHAKE_23
+    | 0x200_0000 // UNLINK_ID
+    | 0x10_0000_0000 // MANDATORY_25_DIGEST
+    | 0x4_0000_0000; // V4_NC
+
+const PUBLISHED: u64 = 0x1;
+
+/// No handshake message is longer, whoever answers.
+const MAX_MESSAGE: usize = 1024;
+
+/// Who knocks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub name: String,
+    /// Without one, the handshake ends where the cookie would be proved.
+    pub cookie: Option<Vec<u8>>,
+}
+
+/// Whom to greet: a node that is said to be called so, at its distribution port.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub name: String,
+    pub at: SocketAddr,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// It is the node, and both have the same cookie. Or nothing was proved, for want of one.
+    Welcome { hidden: bool, proved: bool },
+    /// It is the node, and it does not take the cookie, or has another one for us.
+    WrongCookie,
+    /// A node, and another one.
+    OtherName(String),
+    /// It has a list of nodes that may connect (`net_kernel:allow/1`).
+    NotAllowed,
+    /// It is connected to a node of the caller's name, or about to be.
+    Busy,
+    /// It speaks TLS.
+    Tls,
+    /// Whoever it is hung up, or speaks otherwise than a node.
+    NoNode,
+    /// Nothing came, or not all of it, in time.
+    Silent,
+    /// There was no time to try it.
+    NotTried,
+}
+
+/// Greets all of them, a few at a time. Must run on a tokio runtime; ends by `timeout`.
+pub async fn greet_all(calls: &[Call], caller: &Caller, timeout: Duration) -> Vec<Greeting> {
+    let deadline = Instant::now() + timeout;
+    let greetings = calls.iter().map(|call| {
+        let ticket = TURNS.ticket();
+        async move {
+            match ticket.turn(deadline).await {
+                Some(turn) => timeout_at(turn.until, greet(call, caller))
+                    .await
+                    .unwrap_or(Greeting::Silent),
+                None => Greeting::NotTried,
+            }
+        }
+    });
+    join_all(greetings.collect::<Vec<_>>()).await
+}
+
+async fn greet(call: &Call, caller: &Caller) -> Greeting {
+    match shake(call, caller).await {
+        Ok(greeting) | Err(End::Known(greeting)) => greeting,
+        Err(End::Io(error)) if error.kind() == io::ErrorKind::TimedOut => Greeting::Silent,
+        Err(End::Io(_)) => Greeting::NoNode,
+    }
+}
+
+/// Why a handshake went no further.
+enum End {
+    Known(Greeting),
+    Io(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+async fn shake(call: &Call, caller: &Caller) -> Result<Greeting, End> {
+    let mut stream = TcpStream::connect(call.at).await?;
+    stream.write_all(&send_name(&caller.name)).await?;
+    read_status(&read(&mut stream).await?)?;
+    let peer = Challenge::read(&read(&mut stream).await?)?;
+    if peer.name != call.name {
+        return Ok(Greeting::OtherName(peer.name));
+    }
+    let hidden = peer.flags & PUBLISHED == 0;
+    let Some(cookie) = &caller.cookie else {
+        return Ok(Greeting::Welcome {
+            hidden,
+            proved: false,
+        });
+    };
+    let ours = chance();
+    let reply = challenge_reply(ours, proof(cookie, peer.challenge));
+    stream.write_all(&reply).await?;
+    // Who does not take our proof hangs up without a word.
+    let Ok(ack) = read(&mut stream).await else {
+        return Ok(Greeting::WrongCookie);
+    };
+    let expected = proof(cookie, ours);
+    Ok(match ack.split_first() {
+        Some((b'a', theirs)) if theirs == expected => Greeting::Welcome {
+            hidden,
+            proved: true,
+        },
+        Some((b'a', _)) => Greeting::WrongCookie,
+        _ => Greeting::NoNode,
+    })
+}
+
+/// One message: two bytes of length, and as many as they say.
+async fn read(stream: &mut TcpStream) -> Result<Vec<u8>, End> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).await?;
+    // A record of TLS: an alert (21) or a handshake (22), of a version 3.x.
+    if matches!(length, [21 | 22, 3]) {
+        return Err(End::Known(Greeting::Tls));
+    }
+    let length = usize::from(u16::from_be_bytes(length));
+    if length > MAX_MESSAGE {
+        return Err(End::Known(Greeting::NoNode));
+    }
+    let mut message = vec![0; length];
+    stream.read_exact(&mut message).await?;
+    Ok(message)
+}
+
+fn send_name(name: &str) -> Vec<u8> {
+    let mut message = vec![b'N'];
+    message.extend(FLAGS.to_be_bytes());
+    // Of this life of the node: any number above 3, which older formats had for others.
+    message.extend((chance() | 4).to_be_bytes());
+    message.extend(length(name.len()).to_be_bytes());
+    message.extend(name.bytes());
+    packet(&message)
+}
+
+fn challenge_reply(challenge: u32, proof: [u8; 16]) -> Vec<u8> {
+    let mut message = vec![b'r'];
+    message.extend(challenge.to_be_bytes());
+    message.extend(proof);
+    packet(&message)
+}
+
+fn packet(message: &[u8]) -> Vec<u8> {
+    [&length(message.len()).to_be_bytes(), message].concat()
+}
+
+fn length(of: usize) -> u16 {
+    u16::try_from(of).unwrap_or(u16::MAX)
+}
+
+fn read_status(message: &[u8]) -> Result<(), End> {
+    let Some((b's', status)) = message.split_first() else {
+        return Err(End::Known(Greeting::NoNode));
+    };
+    match status {
+        b"ok" | b"ok_simultaneous" => Ok(()),
+        b"nok" | b"alive" => Err(End::Known(Greeting::Busy)),
+        b"not_allowed" => Err(End::Known(Greeting::NotAllowed)),
+        _ => Err(End::Known(Greeting::NoNode)),
+    }
+}
+
+/// What the peer says of itself, and wants proved.
+struct Challenge {
+    flags: u64,
+    challenge: u32,
+    name: String,
+}
+
+impl Challenge {
+    fn read(message: &[u8]) -> Result<Self, End> {
+        Self::parse(message).ok_or(End::Known(Greeting::NoNode))
+    }
+
+    /// `N`, flags, challenge, creation, length of the name, name, and what later releases add.
+    fn parse(message: &[u8]) -> Option<Self> {
+        let rest = message.strip_prefix(b"N")?;
+        let (flags, rest) = rest.split_first_chunk()?;
+        let (challenge, rest) = rest.split_first_chunk()?;
+        let (_creation, rest) = rest.split_first_chunk::<4>()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let name = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
+        let name = str::from_utf8(name).ok()?;
+        let is_plain = |c: char| c.is_ascii_graphic() || c.is_alphanumeric();
+        name.chars().all(is_plain).then(|| Self {
+            flags: u64::from_be_bytes(*flags),
+            challenge: u32::from_be_bytes(*challenge),
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// MD5 of the cookie and the challenge in decimal.
+fn proof(cookie: &[u8], challenge: u32) -> [u8; 16] {
+    md5::digest(&[cookie, challenge.to_string().as_bytes()].concat())
+}
+
+/// A number that nobody can have listened for before. The keys of std's hashes are random.
+fn chance() -> u32 {
+    let number = RandomState::new().build_hasher().finish();
+    // The upper half is as random as all of it.
+    u32::try_from(number >> 32).unwrap_or_default()
+}
+
+impl fmt::Display for Greeting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Welcome { proved: true, .. } => f.write_str("it takes the cookie"),
+            Self::Welcome { proved: false, .. } => f.write_str("it answers; no cookie was tried"),
+            Self::WrongCookie => f.write_str("it has another cookie"),
+            Self::OtherName(name) => write!(f, "it answers as {name}"),
+            Self::NotAllowed => f.write_str("it allows only nodes of a list to connect"),
+            Self::Busy => f.write_str("it is busy with another such question"),
+            Self::Tls => f.write_str("it speaks TLS"),
+            Self::NoNode => f.write_str("what answers there is no node"),
+            Self::Silent => f.write_str("it takes connections and says nothing"),
+            Self::NotTried => f.write_str("there was no time to greet it"),
+        }
+    }
+}
