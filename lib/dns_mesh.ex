@@ -26,7 +26,9 @@ defmodule DNSMesh do
     Answer,
     Await,
     Config,
+    Diagnosis,
     Distribution,
+    Doctor,
     Error,
     OwnName,
     Poller,
@@ -157,6 +159,31 @@ defmodule DNSMesh do
   catch
     :exit, _not_running -> OwnName.nobody()
   end
+
+  @doc """
+  Tells why `Node.list()` is empty, or not as full as it should be: walks from DNS to the handshake with each peer, prints
+  what it found as a table, then one verdict and one fix, and returns them. See `DNSMesh.Diagnosis`.
+
+  In a release: `bin/my_app rpc "DNSMesh.doctor()"`. Without the application running: `mix dns_mesh.doctor app.internal`.
+
+  Asks the name servers anew, probes the epmd and the distribution port of every peer that is not connected, and begins
+  the handshake with those that answer, as a hidden node `dns_mesh_doctor@…` that leaves at once. It connects nobody and
+  parts nobody. A wrong cookie leaves a line in the log of the peer, as with any dial.
+
+  ## Options
+
+    * `:query` - examines this query rather than the instance: from a VM that need not be a member. It is then no fault
+      that nobody is connected. The options of `start_link/1` may stand beside it.
+    * `:timeout` - milliseconds it may take in all. Default: `5_000`.
+    * `:print` - `false` prints nothing. Default: `true`.
+
+  Raises `ArgumentError` for a wrong option.
+
+      iex> DNSMesh.doctor(:no_such_instance, query: :ignore, print: false).verdict
+      :query_not_set
+  """
+  @spec doctor(atom(), keyword()) :: Diagnosis.t()
+  def doctor(name \\ __MODULE__, opts \\ []), do: Doctor.run(name, opts)
 
   @doc "Begins a round of lookups now; `{:error, :not_running}` when there is no such instance."
   @spec poll(atom()) :: :ok | {:error, :not_running}

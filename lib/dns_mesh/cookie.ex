@@ -21,6 +21,24 @@ defmodule DNSMesh.Cookie do
     end
   end
 
+  @doc "The cookie itself, which the VM would take if it were distributed."
+  @spec text(String.t() | nil) :: {:ok, String.t()} | {:error, fault()}
+  def text(option) do
+    case find(option) do
+      {:ok, nil, :boot_flag} -> {:ok, boot_flag()}
+      {:ok, nil, {:file, path}} -> read(path)
+      {:ok, cookie, _source} -> {:ok, cookie}
+      {:error, fault} -> {:error, fault}
+    end
+  end
+
+  defp read(path) do
+    case File.read(path) do
+      {:ok, text} -> {:ok, String.trim(text)}
+      {:error, _unreadable} -> {:error, :no_cookie}
+    end
+  end
+
   @spec check(String.t()) :: :ok | {:error, fault()}
   def check(""), do: {:error, {:bad_cookie, :empty}}
 
@@ -29,11 +47,15 @@ defmodule DNSMesh.Cookie do
 
   defp checked(cookie, source), do: with(:ok <- check(cookie), do: {:ok, cookie, source})
 
+  defp boot_flag?, do: boot_flag() != nil
+
   # -setcookie Cookie; with two arguments it is another node's.
-  defp boot_flag? do
-    case :init.get_argument(:setcookie) do
-      {:ok, flags} -> match?([[_]], for([_] = flag <- flags, do: flag))
-      :error -> false
+  defp boot_flag do
+    with {:ok, flags} <- :init.get_argument(:setcookie),
+         [[cookie]] <- for([_] = flag <- flags, do: flag) do
+      List.to_string(cookie)
+    else
+      _none_or_several -> nil
     end
   end
 

@@ -52,6 +52,10 @@ defmodule DNSMesh.Distribution do
     if base.alive?, do: named(base, Atom.to_string(node())), else: base
   end
 
+  @doc "What it would be under that name."
+  @spec as(t(), NodeName.t()) :: t()
+  def as(distribution, name), do: named(%{distribution | alive?: true}, name)
+
   @doc "The `-proto_dist` this VM was booted with, OTP's default where there is none."
   @spec proto() :: String.t()
   def proto do

@@ -52,6 +52,14 @@ defmodule DNSMesh.NodeName do
   @spec trusted(String.t()) :: atom()
   def trusted(text), do: String.to_atom(text)
 
+  @doc "The atom of a name that is one already."
+  @spec existing_atom(t()) :: {:ok, node()} | :error
+  def existing_atom(name) do
+    {:ok, String.to_existing_atom(name)}
+  rescue
+    ArgumentError -> :error
+  end
+
   @doc "The one gate: only what can be a node's name passes, and a new one has its price."
   @spec to_atom(t()) :: {:ok, node()} | {:error, :atom_budget | :bad_name}
   def to_atom(name), do: if(valid?(name), do: atom(name), else: {:error, :bad_name})

@@ -197,7 +197,9 @@ defmodule DNSMesh.OwnName do
       System.get_env("RELEASE_COMMAND") != "eval"
   end
 
-  defp basename(config), do: config.basename || System.get_env("RELEASE_NAME") || mix_app()
+  @doc "The part of its name before the `@`, where it has no name yet."
+  @spec basename(Config.t()) :: String.t() | nil
+  def basename(config), do: config.basename || System.get_env("RELEASE_NAME") || mix_app()
 
   defp mix_app do
     with true <- Code.ensure_loaded?(Mix.Project),

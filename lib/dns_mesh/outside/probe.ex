@@ -16,22 +16,22 @@ defmodule DNSMesh.Outside.Probe do
   @spec patience() :: pos_integer()
   def patience, do: Resolver.patience(@timeout)
 
-  @spec run(struct(), [Book.target()]) :: Outside.asked()
-  def run(vm, targets) do
+  @spec run(struct(), [Book.target()], timeout :: pos_integer()) :: Outside.asked()
+  def run(vm, targets, timeout \\ @timeout) do
     case Enum.split_with(targets, &placed?(&1, vm)) do
-      {placed, []} -> {ask(vm, Enum.map(placed, &placed(&1, vm)), @timeout), nil}
-      {placed, others} -> run_apart(vm, Enum.map(placed, &placed(&1, vm)), others)
+      {placed, []} -> {ask(vm, Enum.map(placed, &placed(&1, vm)), timeout), nil}
+      {placed, others} -> run_apart(vm, Enum.map(placed, &placed(&1, vm)), others, timeout)
     end
   end
 
-  defp run_apart(vm, placed, others) do
+  defp run_apart(vm, placed, others, timeout) do
     {pid, monitor} =
       spawn_monitor(fn ->
         begun = now()
         doors = Door.find(others, vm)
         found = for {name, {:ok, door}} <- doors, do: {name, door}
         not_found = for {name, {:error, verdict}} <- doors, into: %{}, do: {name, {verdict, nil}}
-        timeout = @timeout - (now() - begun)
+        timeout = max(timeout - (now() - begun), 1)
         ref = ask(vm, placed ++ found, timeout)
 
         receive do

@@ -1,0 +1,78 @@
+defmodule DNSMesh.Doctor do
+  @moduledoc false
+  # Why Node.list() is empty: the facts, one verdict on them, and the words for it.
+  #
+  #   Examine   asks, in a process of its own        ─▶ Facts
+  #   Verdict   what of it has to be mended first    (pure)
+  #   Words     the sentence and the fix             (pure)
+  #   Table     what was looked at                   (pure)
+
+  alias DNSMesh.{Config, Diagnosis, Resolver}
+  alias DNSMesh.Doctor.{Examine, Facts, Table, Verdict, Verdicts, Words}
+
+  @timeout 5_000
+  @keys [:query, :timeout, :print]
+
+  @doc "Examines, prints unless told otherwise, and returns the diagnosis."
+  @spec run(atom(), keyword()) :: Diagnosis.t()
+  def run(name, opts) do
+    {own, options} = Keyword.split(opts, @keys)
+    diagnosis = name |> facts(own, options) |> diagnose()
+    if Keyword.get(own, :print, true), do: IO.puts(Diagnosis.to_text(diagnosis))
+    diagnosis
+  end
+
+  @doc "The judgement, apart from the asking."
+  @spec diagnose(Facts.t()) :: Diagnosis.t()
+  def diagnose(facts) do
+    {kind, about} = Verdict.judge(facts)
+    {subject, sentence, fix} = Words.say(kind, about, facts)
+
+    %Diagnosis{
+      healthy?: Verdicts.healthy?(kind),
+      node: facts.node,
+      verdict: kind,
+      subject: subject,
+      sentence: sentence,
+      fix: fix,
+      table: Table.rows(facts),
+      took: facts.took
+    }
+  end
+
+  defp facts(name, own, options) do
+    timeout = Config.cast!(:timeout, Keyword.get(own, :timeout, @timeout))
+
+    with :ok <- Resolver.ready(),
+         {mode, config, instance} <- subject(name, own[:query], options) do
+      Examine.facts(mode, config, instance, timeout)
+    else
+      {:error, sentence} -> %Facts{mode: :unset, mesh: name, library: sentence}
+      # Where a query was to be given, no instance is missed.
+      :unset -> %Facts{mode: :unset, mesh: if(Keyword.has_key?(own, :query), do: nil, else: name)}
+    end
+  end
+
+  # A query that is given is examined by itself; else it is the instance that is asked about.
+  defp subject(name, nil, options) do
+    case instance(name) do
+      nil -> with %Config{} = config <- config(name, options), do: {:not_running, config, nil}
+      {config, _, _, _, _} = instance -> {:running, config, instance}
+    end
+  end
+
+  defp subject(name, query, options) do
+    with %Config{} = config <- config(name, [query: query] ++ options),
+         do: {:apart, config, nil}
+  end
+
+  defp config(name, options) do
+    with :ignore <- Config.new!([name: name] ++ options), do: :unset
+  end
+
+  defp instance(name) do
+    GenServer.call(name, :status)
+  catch
+    :exit, _not_running -> nil
+  end
+end

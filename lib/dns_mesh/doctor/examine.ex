@@ -1,0 +1,389 @@
+defmodule DNSMesh.Doctor.Examine do
+  @moduledoc false
+  # Gathers the facts, in a process of its own: late replies must not end up in the caller's mailbox. What can be asked at
+  # once is asked at once, and all of it has one deadline:
+  #
+  #   world ─▶ lookups (two fifths of the time) ─▶ epmd and ports (to four fifths) ─▶ handshakes (the rest)
+  #
+  # It asks, and changes nothing: who is dialled is the running instance's business.
+
+  alias DNSMesh.{
+    Candidates,
+    Config,
+    Cookie,
+    Distribution,
+    IP,
+    Lookups,
+    Outside,
+    OwnName,
+    Policy,
+    Query,
+    Resolver,
+    Roster
+  }
+
+  alias DNSMesh.Doctor.{Facts, Greetings}
+  alias DNSMesh.Outside.{Probe, VM}
+
+  @typedoc "What a running instance has told of itself."
+  @type instance ::
+          {Config.t(), Roster.t(), Lookups.t(), OwnName.t(), now :: integer()}
+
+  @spec facts(Facts.mode(), Config.t(), instance() | nil, timeout :: pos_integer()) :: Facts.t()
+  def facts(mode, config, instance, timeout) do
+    {pid, monitor} =
+      spawn_monitor(fn -> exit({:facts, gather(mode, config, instance, timeout)}) end)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, {:facts, facts}} -> facts
+      {:DOWN, ^monitor, :process, ^pid, died} -> exit(died)
+    end
+  end
+
+  defp gather(mode, config, instance, timeout) do
+    started = now()
+    outside = Outside.open(config)
+    vm = VM.open(config)
+    {:now, world} = VM.survey(vm)
+    me = me(world.distribution, config)
+
+    lookups = look_up(outside, vm, config, instance, me, started + div(timeout * 2, 5))
+    {own_name, known} = own_name(config, instance, lookups)
+    own = OwnName.address(own_name, known)
+    distribution = distribution(world.distribution, own_name, known, me.basename)
+
+    facts = %Facts{
+      mode: mode,
+      mesh: config.name,
+      distribution: distribution,
+      alive?: world.distribution.alive?,
+      node: world.distribution.node,
+      own: own,
+      obstacle: obstacle(mode, config, own_name),
+      cookie: cookie(world.distribution, config),
+      hidden?: :init.get_argument(:hidden) != :error,
+      networks: Resolver.own_networks(),
+      servers: servers(config),
+      max_peers: config.max_peers,
+      lookups: lookups
+    }
+
+    world = %{world | distribution: distribution}
+
+    facts
+    |> peers(config, instance, world, %{me(distribution, config) | by: me.by})
+    |> knock(vm, started + div(timeout * 4, 5))
+    |> Greetings.add(config, started + timeout)
+    |> Map.put(:took, now() - started)
+  end
+
+  ## DNS
+
+  defp me(distribution, config) do
+    by = if config.resolver, do: :address, else: Candidates.by(distribution, config.naming)
+
+    %{
+      by: by,
+      node: distribution.node,
+      host: distribution.host,
+      basename: config.basename || distribution.basename || OwnName.basename(config)
+    }
+  end
+
+  defp look_up(outside, vm, config, instance, me, until) do
+    keys =
+      for query <- config.queries, type <- Query.types(query, config.types), do: {query, type}
+
+    {known, to_ask} = Enum.split_with(keys, &known?(&1, instance))
+    config = %{config | timeout: left(until) |> min(config.timeout) |> max(1)}
+
+    asked =
+      for {_query, type} = key <- to_ask, into: %{} do
+        {ref, pid} = Outside.ask(outside, key, me, config)
+        {ref, %{key: key, type: type, pid: pid, since: now()}}
+      end
+
+    answers =
+      collect(asked, until + 500, fn %{key: key, since: since}, reply ->
+        {Outside.answered(outside, key, reply), now() - since}
+      end)
+
+    lookups =
+      for {query, type} = key <- keys do
+        {result, ms} =
+          if key in known,
+            do: {last_answer(key, instance), nil},
+            else: answers[key] || {{:error, %{reason: :timeout, server: nil}}, config.timeout}
+
+        %{query: query, type: type, result: result, ms: ms, elsewhere: 0}
+      end
+
+    elsewhere(lookups, vm, config, until)
+  end
+
+  # A source may write (a shared folder's entry), and is never asked twice at once: the instance's last answer stands.
+  defp known?({_query, :names}, {_, _, _, _, _}), do: true
+  defp known?(_key, _instance), do: false
+
+  defp last_answer(key, {_config, _roster, lookups, _own_name, _now}) do
+    case Enum.find(lookups.entries, &(&1.key == key)) do
+      %{failure: {failure, _at}} -> {:error, failure}
+      %{answer: {answer, _at}} -> {:ok, answer}
+      _not_yet -> {:error, %{reason: :timeout, server: nil}}
+    end
+  end
+
+  # A name without addresses of our IP version may have some of the other: that is another thing to mend.
+  defp elsewhere(lookups, vm, config, until) do
+    asked =
+      for %{query: query, type: type, result: {:error, %{reason: :no_records}}} <- lookups,
+          type in [:a, :aaaa],
+          other = if(type == :a, do: :aaaa, else: :a),
+          not Enum.any?(lookups, &(&1.query == query and &1.type == other)),
+          config.resolver == nil,
+          into: %{} do
+        timeout = max(left(until), 1)
+        {Resolver.ask(vm.handle, other, vm.families, query.host, timeout), %{key: {query, type}}}
+      end
+
+    found = collect(asked, until, fn _asked, reply -> Resolver.result(reply) end)
+
+    for lookup <- lookups do
+      case found[{lookup.query, lookup.type}] do
+        {:ok, answer} -> %{lookup | elsewhere: length(answer.records)}
+        _none -> lookup
+      end
+    end
+  end
+
+  # One message for each ref, until there is no time; `asked` is `%{ref => %{key: what}}`, the result `%{what => read}`.
+  defp collect(asked, until, read, found \\ %{})
+  defp collect(asked, _until, _read, found) when asked == %{}, do: found
+
+  defp collect(asked, until, read, found) do
+    receive do
+      {ref, reply} when is_map_key(asked, ref) ->
+        {one, asked} = Map.pop!(asked, ref)
+        collect(asked, until, read, Map.put(found, one.key, read.(one, reply)))
+
+      {:DOWN, ref, :process, _pid, reason} when is_map_key(asked, ref) ->
+        {one, asked} = Map.pop!(asked, ref)
+        collect(asked, until, read, Map.put(found, one.key, read.(one, reason)))
+    after
+      left(until) ->
+        for {_ref, %{pid: pid}} when pid != nil <- asked, do: Process.exit(pid, :kill)
+        found
+    end
+  end
+
+  ## This node
+
+  # As a running instance has it; else as one would, after these lookups.
+  defp own_name(_config, {_, _, lookups, own_name, _now}, _fresh), do: {own_name, lookups}
+
+  defp own_name(config, nil, fresh) do
+    keys = for %{query: query, type: type} <- fresh, do: {query, type}
+
+    lookups =
+      Enum.reduce(fresh, Lookups.new(keys, config.interval), fn lookup, lookups ->
+        {lookups, _told} =
+          Lookups.done(lookups, {lookup.query, lookup.type}, lookup.result, now())
+
+        lookups
+      end)
+
+    {OwnName.new(config, now()), lookups}
+  end
+
+  defp distribution(%{alive?: true} = distribution, _own_name, _lookups, _basename),
+    do: distribution
+
+  # What it would be, so that its peers can be named and judged.
+  defp distribution(distribution, own_name, lookups, basename) do
+    case OwnName.name(own_name, lookups) do
+      {:ok, name} -> Distribution.as(distribution, name)
+      {:error, _reason} -> %{distribution | names: :long, basename: basename || "", alive?: true}
+    end
+  end
+
+  defp obstacle(:running, %{distribution: :manual}, _own_name),
+    do: if(Node.alive?(), do: nil, else: :manual)
+
+  defp obstacle(:running, _config, own_name), do: own_name.naming.obstacle
+  defp obstacle(_mode, _config, _own_name), do: nil
+
+  defp cookie(%{alive?: true}, %{cookie: nil}), do: {:ok, :vm}
+
+  defp cookie(_distribution, config) do
+    with {:ok, _cookie, source} <- Cookie.find(config.cookie), do: {:ok, source}
+  end
+
+  defp servers(%{nameservers: [_ | _] = servers}), do: Enum.map(servers, &server/1)
+
+  defp servers(config) do
+    with {:ok, text} <- File.read(config.resolv_conf),
+         [_ | _] = servers <- Regex.scan(~r/^nameserver\s+(\S+)/m, text) do
+      Enum.map(servers, fn [_, server] -> server end)
+    else
+      _none -> []
+    end
+  end
+
+  defp server({ip, 53}), do: IP.to_text(ip)
+  defp server({ip, port}) when tuple_size(ip) == 4, do: "#{IP.to_text(ip)}:#{port}"
+  defp server({ip, port}), do: "[#{IP.to_text(ip)}]:#{port}"
+
+  ## Peers
+
+  defp peers(facts, config, instance, world, me) do
+    fresh = listed(facts.lookups, me)
+    remembered = remembered(instance, fresh, unsure?(facts.lookups))
+
+    all =
+      for {name, {ips, verdict, query}} <- Map.merge(remembered, fresh) do
+        peer(name, ips, judge(name, {ips, verdict}, config, world), query)
+        |> linked(world)
+        |> noted(instance)
+      end
+
+    {selves, peers} = Enum.split_with(all, &(&1.policy == {:refused, :self}))
+    {kept, left_out} = peers |> Enum.sort_by(& &1.name) |> Enum.split(config.max_peers)
+    %{facts | selves: selves, peers: kept, left_out: length(left_out)}
+  end
+
+  defp listed(lookups, me) do
+    for %{query: query, result: {:ok, answer}} <- lookups,
+        %Candidates{names: names} <- [Candidates.of(query, answer, me)],
+        {name, {ips, verdict}} <- names,
+        reduce: %{} do
+      all ->
+        Map.update(all, name, {ips, verdict, query}, fn {before, other, first} ->
+          {Enum.uniq(before ++ ips), other || verdict, first}
+        end)
+    end
+  end
+
+  # Where nothing can be looked up, what the instance knows is all there is.
+  defp unsure?(lookups) do
+    Enum.any?(lookups, fn
+      %{result: {:error, failure}} -> not Lookups.nobody?(failure)
+      _answered -> false
+    end)
+  end
+
+  defp remembered(nil, _fresh, _unsure?), do: %{}
+
+  defp remembered({_config, roster, _lookups, _own_name, _now}, _fresh, unsure?) do
+    for %{name: name} = peer <- Roster.peers(roster),
+        peer.state == :connected or (unsure? and peer.missing_since == nil),
+        into: %{},
+        do: {name, {Roster.addresses(roster, name), peer.verdict || :join, nil}}
+  end
+
+  defp judge(_name, {_ips, {:refused, :bad_node_name} = verdict}, _config, _world), do: verdict
+
+  defp judge(name, _candidate, %{resolver: module}, %{distribution: %{node: own}})
+       when module != nil,
+       do: if(name == own, do: {:refused, :self}, else: :join)
+
+  defp judge(name, candidate, config, world),
+    do: Policy.judge(name, candidate, world, config.allow)
+
+  defp peer(name, ips, policy, query) do
+    %{
+      name: name,
+      ips: ips,
+      query: query,
+      policy: policy,
+      link: nil,
+      state: nil,
+      reason: nil,
+      next_attempt: nil,
+      epmd: nil,
+      door: nil,
+      greeting: nil
+    }
+  end
+
+  defp linked(peer, world) do
+    cond do
+      peer.name in world.hidden -> %{peer | link: :hidden}
+      peer.name in world.connected -> %{peer | link: :visible}
+      true -> peer
+    end
+  end
+
+  defp noted(peer, nil), do: peer
+
+  defp noted(peer, {_config, roster, _lookups, _own_name, at}) do
+    case Enum.find(Roster.peers(roster), &(&1.name == peer.name)) do
+      nil ->
+        peer
+
+      known ->
+        next = known.next_at && max(0, known.next_at - at)
+        %{peer | state: known.state, reason: known.reason, next_attempt: next}
+    end
+  end
+
+  ## Their doors
+
+  # Only those that may be joined: policy says whom this node has business with.
+  defp knock(facts, vm, until) do
+    wanted = for peer <- facts.peers, knock?(peer), do: peer
+    timeout = max(left(until), 1)
+    targets = for peer <- wanted, do: {peer.name, peer.ips}
+    {ref, pid} = Probe.run(vm, targets, timeout)
+    asked = Map.put(ask_epmds(facts, vm, timeout), ref, %{key: :probe, pid: pid})
+
+    found =
+      collect(asked, until + 500, fn
+        %{key: :probe}, reply -> Probe.read(targets, reply)
+        _epmd, reply -> Resolver.result(reply)
+      end)
+
+    doors = found[:probe] || %{}
+    %{facts | peers: for(peer <- facts.peers, do: opened(peer, doors, found))}
+  end
+
+  defp knock?(%{link: nil, policy: policy}), do: policy == :join
+  defp knock?(_linked), do: false
+
+  # The names at each host, for whoever is looked for under a wrong one.
+  defp ask_epmds(facts, %{ports: :epmd} = vm, timeout) do
+    ips =
+      for peer <- facts.peers,
+          knock?(peer) or match?({:held, {:epmd, _}}, peer.policy),
+          ip <- Enum.take(peer.ips, 1),
+          uniq: true,
+          do: ip
+
+    for ip <- ips, into: %{} do
+      type = if IP.family(ip) == :inet, do: :a, else: :aaaa
+      ref = Resolver.ask(vm.handle, type, vm.families, IP.to_text(ip), timeout, [:registered])
+      {ref, %{key: ip, pid: nil}}
+    end
+  end
+
+  defp ask_epmds(_facts, _vm, _timeout), do: %{}
+
+  defp opened(peer, doors, found) do
+    door =
+      case doors[peer.name] do
+        {:ok, port} -> {:ok, port}
+        {not_ok, _port} -> not_ok
+        nil -> if(knock?(peer), do: {:silent, :not_tried})
+      end
+
+    epmd =
+      with [ip | _] <- peer.ips,
+           {:ok, %{registered: %{^ip => names}}} <- found[ip],
+           do: names,
+           else: (_not_asked -> nil)
+
+    %{peer | door: door, epmd: epmd}
+  end
+
+  defp left(until), do: max(until - now(), 0)
+  defp now, do: System.monotonic_time(:millisecond)
+end

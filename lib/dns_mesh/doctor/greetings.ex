@@ -1,0 +1,86 @@
+defmodule DNSMesh.Doctor.Greetings do
+  @moduledoc false
+  # Whether the nodes whose ports are open are those that are meant, and take the cookie: by the handshake of distribution,
+  # as far as its proof. Not over TLS, which the native library does not speak.
+
+  alias DNSMesh.{Config, Cookie, IP, NodeName, Resolver}
+  alias DNSMesh.Doctor.Facts
+
+  # Not this node's own name: a join under way under that one must not be disturbed.
+  @basename "dns_mesh_doctor"
+
+  @spec add(Facts.t(), Config.t(), until :: integer()) :: Facts.t()
+  def add(%Facts{distribution: %{tls?: true}} = facts, _config, _until), do: facts
+
+  def add(facts, config, until) do
+    groups =
+      for peer <- facts.peers, target = target(peer) do
+        {cookie(facts, config, peer.name), target}
+      end
+      |> Enum.group_by(&elem(&1, 0), &elem(&1, 1))
+
+    timeout = max(until - now(), 1)
+
+    asked =
+      for {cookie, targets} <- groups, into: %{} do
+        {Resolver.greet(targets, {"#{@basename}@#{host(facts)}", cookie}, timeout), []}
+      end
+
+    greetings = collect(asked, %{}, Resolver.patience(timeout))
+    %{facts | peers: for(peer <- facts.peers, do: %{peer | greeting: greetings[peer.name]})}
+  end
+
+  defp target(%{door: {:ok, port}, ips: ips, name: name}) do
+    {_basename, host} = NodeName.split(name)
+
+    case {IP.parse(host), ips} do
+      {{:ok, ip}, _} -> {name, name, ip, port}
+      {:error, [ip | _]} -> {name, name, ip, port}
+      {:error, []} -> nil
+    end
+  end
+
+  defp target(_closed), do: nil
+
+  # The host is for the log of the other side.
+  defp host(%{own: {:ok, %{ip: ip}}}), do: IP.to_text(ip)
+  defp host(_unknown), do: "unknown.invalid"
+
+  # A node may have a cookie of its own for each of its peers; a name that is no atom yet has none.
+  defp cookie(%{alive?: true}, _config, name) do
+    case NodeName.existing_atom(name) do
+      {:ok, node} -> node |> :erlang.get_cookie() |> bytes()
+      :error -> bytes(Node.get_cookie())
+    end
+  end
+
+  defp cookie(_facts, config, _name) do
+    case Cookie.text(config.cookie) do
+      {:ok, cookie} -> bytes(cookie)
+      {:error, _fault} -> nil
+    end
+  end
+
+  defp bytes(cookie) do
+    # As OTP takes them: characters, a byte each.
+    cookie |> to_charlist() |> :erlang.list_to_binary()
+  rescue
+    ArgumentError -> nil
+  end
+
+  defp collect(asked, found, _patience) when asked == %{}, do: found
+
+  defp collect(asked, found, patience) do
+    receive do
+      {ref, {:ok, greetings}} when is_map_key(asked, ref) ->
+        collect(Map.delete(asked, ref), Map.merge(found, Map.new(greetings)), patience)
+
+      {ref, _failure} when is_map_key(asked, ref) ->
+        collect(Map.delete(asked, ref), found, patience)
+    after
+      patience -> found
+    end
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

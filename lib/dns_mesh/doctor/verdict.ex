@@ -1,0 +1,240 @@
+defmodule DNSMesh.Doctor.Verdict do
+  @moduledoc false
+  # From facts to the one verdict that is told, and what it is about. Pure. In the order of the walk: what comes first in
+  # it has to be mended first.
+
+  alias DNSMesh.{Distribution, IP, Lookups, NodeName, Query}
+  alias DNSMesh.Doctor.{Facts, Verdicts}
+
+  @type about :: nil | %{lookup: Facts.lookup()} | %{peers: [Facts.peer(), ...]}
+
+  # The first bits that networks of one site mostly have in common.
+  @near %{inet: 16, inet6: 48}
+
+  @spec judge(Facts.t()) :: {Verdicts.kind(), about()}
+  def judge(%Facts{} = facts) do
+    nothing_runs(facts) || nobody_listed(facts) || not_distributed(facts) || astray(facts) ||
+      ailing(facts) || partly_listed(facts) || budget(facts) || well(facts)
+  end
+
+  defp nothing_runs(%{mode: :unset}), do: {:query_not_set, nil}
+  defp nothing_runs(%{library: text}) when text != nil, do: {:no_library, nil}
+  defp nothing_runs(%{mode: :not_running}), do: {:not_running, nil}
+  defp nothing_runs(_facts), do: nil
+
+  ## DNS
+
+  # Only where no item lists anybody: what one of several lacks need not be what is missed.
+  defp nobody_listed(facts) do
+    items = items(facts)
+    if items != [] and Enum.all?(items, &(not lists?(&1))), do: worst_item(items)
+  end
+
+  defp partly_listed(facts) do
+    case Enum.reject(items(facts), &lists?/1) do
+      [] -> nil
+      items -> worst_item(items)
+    end
+  end
+
+  # An item is asked for several record types, and it is enough that one of them has records.
+  defp items(facts), do: facts.lookups |> Enum.chunk_by(& &1.query)
+
+  defp lists?(item), do: Enum.any?(item, &match?(%{result: {:ok, %{records: [_ | _]}}}, &1))
+
+  defp worst_item(items) do
+    items
+    |> List.flatten()
+    |> Enum.map(&{silence(&1), %{lookup: &1}})
+    |> Enum.min_by(fn {kind, _about} -> Enum.find_index(Verdicts.kinds(), &(&1 == kind)) end)
+  end
+
+  @spec silence(Facts.lookup()) :: Verdicts.kind()
+  defp silence(%{result: {:ok, _nobody}}), do: :no_records
+
+  defp silence(%{result: {:error, failure}, elsewhere: elsewhere, query: query} = lookup) do
+    cond do
+      elsewhere > 0 ->
+        :wrong_family
+
+      local?(query) ->
+        :local_name
+
+      Lookups.nobody?(failure) ->
+        if(failure.reason == :nxdomain, do: :no_such_name, else: :no_records)
+
+      lookup.type == :names ->
+        :source_failed
+
+      true ->
+        trouble(failure.reason)
+    end
+  end
+
+  # Multicast DNS (RFC 6762) has these, and name servers have not; but for Kubernetes', which ends alike.
+  defp local?(%Query{host: nil}), do: false
+
+  defp local?(%Query{host: host}) do
+    host = host |> String.trim_trailing(".") |> String.downcase()
+    String.ends_with?(host, ".local") and not String.ends_with?(host, ".cluster.local")
+  end
+
+  defp trouble(:timeout), do: :server_silent
+  defp trouble(:refused), do: :server_refused
+  defp trouble(_other), do: :server_failed
+
+  ## This node
+
+  defp not_distributed(%{mode: :running, alive?: false}), do: {:not_distributed, nil}
+  defp not_distributed(_facts), do: nil
+
+  ## Addresses that are nobody's own
+
+  defp astray(%{peers: peers, selves: selves} = facts) do
+    cond do
+      Enum.any?(peers, &(&1.link != nil)) -> nil
+      peers == [] and selves != [] -> alone(selves, facts)
+      true -> elsewhere(facts, addresses(facts))
+    end
+  end
+
+  defp alone(selves, facts) do
+    ips = Enum.flat_map(selves, & &1.ips)
+
+    if ips != [] and Enum.all?(ips, &guest?(&1, facts.networks)),
+      do: {:virtual_ip, %{peers: selves}},
+      else: {:only_myself, %{peers: selves}}
+  end
+
+  # Swarm puts a service's virtual IP on the interface of each of its containers, as a /32 inside the network of the
+  # container's own address.
+  defp guest?(ip, networks) do
+    {ip, 32} in networks and
+      Enum.any?(networks, fn {_own, prefix} = network ->
+        prefix < 32 and IP.in_cidr?(ip, network)
+      end)
+  end
+
+  defp elsewhere(%{peers: peers} = facts, ips) do
+    mirrored? =
+      Enum.any?(peers, &(facts.node != nil and &1.greeting == {:other_name, facts.node}))
+
+    unheard? = peers != [] and Enum.all?(peers, &unheard?/1)
+
+    cond do
+      ips == [] or Enum.any?(ips, &own?(&1, facts)) -> nil
+      mirrored? -> {if(one?(ips), do: :virtual_ip, else: :nat), %{peers: peers}}
+      not unheard? -> nil
+      one?(ips) and not service?(facts) -> {:virtual_ip, %{peers: peers}}
+      Enum.all?(ips, &far?(&1, facts.networks)) -> {:nat, %{peers: peers}}
+      true -> nil
+    end
+  end
+
+  # An address that was written down is no answer of a name server.
+  defp addresses(facts) do
+    for %{type: type, query: query, result: {:ok, answer}} <- facts.lookups,
+        type in [:a, :aaaa, :srv],
+        IP.parse(query.host) == :error,
+        ip <- DNSMesh.Answer.addresses(answer),
+        uniq: true,
+        do: ip
+  end
+
+  defp one?(ips), do: match?([_], ips)
+
+  defp service?(facts), do: Enum.any?(facts.lookups, &(&1.type == :srv))
+
+  defp own?(ip, facts),
+    do: ip == facts.distribution.address or Enum.any?(facts.networks, &(elem(&1, 0) == ip))
+
+  defp unheard?(%{door: {:dead, :refused_epmd}}), do: true
+  defp unheard?(%{door: {:silent, where}}), do: where in [:epmd, :port]
+  defp unheard?(_answers), do: false
+
+  defp far?(ip, networks) do
+    near = @near[IP.family(ip)]
+
+    not Enum.any?(networks, fn {own, _prefix} ->
+      IP.family(own) == IP.family(ip) and IP.in_cidr?(ip, {own, near})
+    end)
+  end
+
+  ## Peers
+
+  defp ailing(facts) do
+    case for(peer <- facts.peers, kind = ailment(peer, facts), do: {kind, peer}) do
+      [] ->
+        nil
+
+      ailing ->
+        groups = Enum.group_by(ailing, &elem(&1, 0), &elem(&1, 1))
+        kind = Verdicts.worst(for {kind, peers} <- groups, do: {kind, length(peers)})
+        {kind, %{peers: groups[kind]}}
+    end
+  end
+
+  @doc "What ails one peer; nil for nothing."
+  @spec ailment(Facts.peer(), Facts.t()) :: Verdicts.kind() | nil
+  def ailment(peer, facts) do
+    linked(peer) || barred(peer.policy) || shut(peer) || held(peer) || received(peer.greeting) ||
+      waiting(peer, facts)
+  end
+
+  defp linked(%{link: :hidden}), do: :hidden
+  defp linked(_peer), do: nil
+
+  defp barred({:refused, :bad_node_name}), do: :bad_name
+  defp barred({_held_or_refused, {:no_host_name, _reason}}), do: :no_host_name
+  defp barred({:refused, reason}) when reason in [:short_names, :long_names], do: reason
+  defp barred({:refused, reason}) when reason in [:wrong_family, :not_allowed], do: reason
+  defp barred({:held, :unresolved}), do: :unresolved
+  defp barred({:held, {:epmd, why}}) when why in [:refused, :garbled], do: :epmd_refused
+  defp barred({:held, {:epmd, _silent}}), do: :epmd_silent
+  defp barred(_join), do: nil
+
+  defp shut(%{link: :visible}), do: nil
+  defp shut(%{door: {:dead, :refused_epmd}}), do: :epmd_refused
+  defp shut(%{door: {:dead, :not_registered}}), do: :not_registered
+  defp shut(%{door: {:dead, :refused}}), do: :port_closed
+  defp shut(%{door: {:silent, :epmd}}), do: :epmd_silent
+  defp shut(%{door: {:silent, :port}}), do: :port_silent
+  defp shut(%{door: {:silent, :name}}), do: :unresolved
+  defp shut(_open), do: nil
+
+  defp held(%{link: :visible}), do: nil
+  defp held(%{state: :held, reason: {:unreachable_for, _member}}), do: :unreachable_for
+  defp held(%{state: :held, reason: {:member_unreachable, _member}}), do: :member_unreachable
+  defp held(%{state: :held, reason: :leaving}), do: :leaving
+  defp held(%{state: :waiting, reason: :atom_budget}), do: :atom_budget
+  defp held(_peer), do: nil
+
+  defp received({:other_name, _name}), do: :other_name
+  defp received(:wrong_cookie), do: :wrong_cookie
+  defp received(:not_allowed), do: :not_admitted
+  defp received(:tls), do: :tls
+  defp received(:no_node), do: :no_node
+  defp received(:silent), do: :node_silent
+  defp received({:welcome, :hidden, _cookie}), do: :hidden
+  defp received(_welcome), do: nil
+
+  defp waiting(%{link: :visible}, _facts), do: nil
+  defp waiting(_peer, %{mode: :running}), do: :not_yet
+  defp waiting(_peer, _no_member), do: nil
+
+  ## The rest
+
+  defp budget(%{left_out: 0}), do: nil
+  defp budget(_facts), do: {:peer_budget, nil}
+
+  defp well(%{mode: :running}), do: {:connected, nil}
+  defp well(_facts), do: {:reachable, nil}
+
+  @doc "How this node's name and what it takes to have one stand: `{true | false | nil, sentence}` is Table's to say."
+  @spec basename(Facts.t()) :: String.t() | nil
+  def basename(%{distribution: %Distribution{basename: basename}}) when basename != "",
+    do: basename
+
+  def basename(%{node: node}) when node != nil, do: node |> NodeName.split() |> elem(0)
+  def basename(_facts), do: nil
+end
