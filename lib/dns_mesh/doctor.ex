@@ -47,7 +47,7 @@ defmodule DNSMesh.Doctor do
          {mode, config, instance} <- subject(name, own[:query], options) do
       Examine.facts(mode, config, instance, timeout)
     else
-      {:error, sentence} -> %Facts{mode: :unset, mesh: name, library: sentence}
+      {:error, sentence} -> %Facts{mode: :not_running, mesh: name, library: sentence}
       # Where a query was to be given, no instance is missed.
       :unset -> %Facts{mode: :unset, mesh: if(Keyword.has_key?(own, :query), do: nil, else: name)}
     end

@@ -64,6 +64,7 @@ defmodule DNSMesh.Doctor.Examine do
       hidden?: :init.get_argument(:hidden) != :error,
       networks: Resolver.own_networks(),
       servers: servers(config),
+      allow: config.allow,
       max_peers: config.max_peers,
       lookups: lookups
     }

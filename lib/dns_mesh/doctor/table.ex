@@ -83,6 +83,10 @@ defmodule DNSMesh.Doctor.Table do
   defp name(%{node: nil, distribution: %{node: name}} = facts),
     do: row(:name, name, nil, "what this machine would be called: #{address(facts.own)}")
 
+  # Its own address is then what its host resolves to elsewhere.
+  defp name(%{distribution: %{address: nil}} = facts),
+    do: row(:name, facts.node, true, "named by its host: so are its peers")
+
   defp name(facts) do
     listed = if facts.selves == [], do: ", not listed", else: ""
     row(:name, facts.node, true, address(facts.own) <> listed)

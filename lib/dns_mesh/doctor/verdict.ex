@@ -3,7 +3,7 @@ defmodule DNSMesh.Doctor.Verdict do
   # From facts to the one verdict that is told, and what it is about. Pure. In the order of the walk: what comes first in
   # it has to be mended first.
 
-  alias DNSMesh.{Distribution, IP, Lookups, NodeName, Query}
+  alias DNSMesh.{Answer, IP, Lookups, Query}
   alias DNSMesh.Doctor.{Facts, Verdicts}
 
   @type about :: nil | %{lookup: Facts.lookup()} | %{peers: [Facts.peer(), ...]}
@@ -119,7 +119,7 @@ defmodule DNSMesh.Doctor.Verdict do
     mirrored? =
       Enum.any?(peers, &(facts.node != nil and &1.greeting == {:other_name, facts.node}))
 
-    unheard? = peers != [] and Enum.all?(peers, &unheard?/1)
+    unheard? = peers != [] and Enum.all?(peers, &unheard?(&1, facts.distribution.ports))
 
     cond do
       ips == [] or Enum.any?(ips, &own?(&1, facts)) -> nil
@@ -136,7 +136,7 @@ defmodule DNSMesh.Doctor.Verdict do
     for %{type: type, query: query, result: {:ok, answer}} <- facts.lookups,
         type in [:a, :aaaa, :srv],
         IP.parse(query.host) == :error,
-        ip <- DNSMesh.Answer.addresses(answer),
+        ip <- Answer.addresses(answer),
         uniq: true,
         do: ip
   end
@@ -148,9 +148,12 @@ defmodule DNSMesh.Doctor.Verdict do
   defp own?(ip, facts),
     do: ip == facts.distribution.address or Enum.any?(facts.networks, &(elem(&1, 0) == ip))
 
-  defp unheard?(%{door: {:dead, :refused_epmd}}), do: true
-  defp unheard?(%{door: {:silent, where}}), do: where in [:epmd, :port]
-  defp unheard?(_answers), do: false
+  # Nothing of a node's was heard there.
+  defp unheard?(%{door: {:dead, :refused_epmd}}, _ports), do: true
+  defp unheard?(%{door: {:dead, :refused}}, {:fixed, _port}), do: true
+  defp unheard?(%{door: {:silent, :epmd}}, _ports), do: true
+  defp unheard?(%{door: {:silent, :port}}, {:fixed, _port}), do: true
+  defp unheard?(_answers, _ports), do: false
 
   defp far?(ip, networks) do
     near = @near[IP.family(ip)]
@@ -229,12 +232,4 @@ defmodule DNSMesh.Doctor.Verdict do
 
   defp well(%{mode: :running}), do: {:connected, nil}
   defp well(_facts), do: {:reachable, nil}
-
-  @doc "How this node's name and what it takes to have one stand: `{true | false | nil, sentence}` is Table's to say."
-  @spec basename(Facts.t()) :: String.t() | nil
-  def basename(%{distribution: %Distribution{basename: basename}}) when basename != "",
-    do: basename
-
-  def basename(%{node: node}) when node != nil, do: node |> NodeName.split() |> elem(0)
-  def basename(_facts), do: nil
 end

@@ -223,6 +223,12 @@ defmodule DNSMesh.Doctor.Words do
        "-erl_epmd_port as this node, if any. If it has just stopped, wait until its epmd has noticed."}
   end
 
+  defp verdict(:port_silent, %{peers: peers}, %{distribution: %{ports: {:fixed, port}}}) do
+    {"#{some(peers)}: port #{port} (-erl_epmd_port) does not answer: the host is down, or something swallows the packets.",
+     "open TCP port #{port} from this host to #{ips(hd(peers))} (firewall, security group, network policy). If the node is " <>
+       "gone for good, take its address out of the name."}
+  end
+
   defp verdict(:port_silent, %{peers: peers}, _facts) do
     {"#{some(peers)}: epmd answers for it, and the distribution port does not: something swallows the packets.",
      "fix the distribution port on all nodes, ERL_AFLAGS=\"-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9105\", and " <>
@@ -252,7 +258,7 @@ defmodule DNSMesh.Doctor.Words do
        ) do
     {"#{some(peers)}: the node at that address answers as #{name}, and OTP joins a node under its own name only.",
      "name that node #{peer.name}: start it without --name and DNSMesh does, where the query lists that address, or set its " <>
-       "option :address (address: {:subnet, \"#{net(peer)}\"}); or query the names that the nodes have (#{name} as an item)."}
+       "option :address (address: \"#{ips(peer)}\", or {:subnet, \"#{net(peer)}\"} for all nodes alike); or query the names that the nodes have (#{name} as an item)."}
   end
 
   defp verdict(:not_admitted, %{peers: peers}, facts) do
@@ -266,10 +272,14 @@ defmodule DNSMesh.Doctor.Words do
        "#{cookie_source(facts)}, and restart those that had another."}
   end
 
-  defp verdict(:not_allowed, %{peers: peers}, _facts) do
-    {"#{some(peers)}: the address is not in :allow (by default every unicast address but loopback and link-local ones).",
-     "if that address is right, set :allow to the networks of the nodes: allow: [\"#{net(hd(peers))}\"]; else correct what " <>
-       "the name server lists."}
+  defp verdict(:not_allowed, %{peers: peers}, facts) do
+    default =
+      if facts.allow == :default,
+        do: " (by default every unicast address but loopback and link-local ones)",
+        else: ""
+
+    {"#{some(peers)}: the address is not in :allow#{default}.",
+     "if that address is right, set the option allow: #{inspect(networks(facts))}; else correct what the name server lists."}
   end
 
   defp verdict(:bad_name, %{peers: peers}, _facts) do
@@ -403,11 +413,25 @@ defmodule DNSMesh.Doctor.Words do
       |> Enum.uniq()
       |> Enum.join(", ")
 
-  # The network that would hold it, for an example that works.
-  defp net(%{ips: [ip | _]}),
-    do: "#{IP.to_text(ip)}/#{if IP.family(ip) == :inet, do: 32, else: 128}"
+  defp net(%{ips: [ip | _]}), do: surroundings(ip)
 
-  defp net(_peer), do: "10.0.0.0/8"
+  # What is allowed already, and the networks of all that are listed.
+  defp networks(facts) do
+    before = if facts.allow == :default, do: [], else: facts.allow
+
+    listed =
+      for peer <- facts.peers, ip <- peer.ips, not Enum.any?(before, &IP.in_cidr?(ip, &1)), do: ip
+
+    (Enum.map(before, fn {ip, prefix} -> "#{IP.to_text(ip)}/#{prefix}" end) ++
+       Enum.map(listed, &surroundings/1))
+    |> Enum.uniq()
+  end
+
+  # As large as networks mostly are.
+  defp surroundings({a, b, c, _d}), do: "#{a}.#{b}.#{c}.0/24"
+
+  defp surroundings({a, b, c, d, _, _, _, _}),
+    do: "#{IP.to_text({a, b, c, d, 0, 0, 0, 0})}/64"
 
   defp garbled(peers) do
     if Enum.any?(

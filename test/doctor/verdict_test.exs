@@ -1,0 +1,399 @@
+defmodule DNSMesh.Doctor.VerdictTest do
+  # The judgement and its words, on facts made by hand: every verdict there is, and which of several is told.
+  use ExUnit.Case, async: true
+
+  alias DNSMesh.{Answer, Diagnosis, Distribution, Doctor, JSON, Query}
+  alias DNSMesh.Doctor.{Facts, Verdicts}
+
+  @a "app@10.0.0.1"
+  @b "app@10.0.0.2"
+  @c "app@10.0.0.3"
+  @joined {:welcome, :visible, :proved}
+
+  @own %Distribution{
+    alive?: true,
+    node: @a,
+    basename: "app",
+    host: "10.0.0.1",
+    address: {10, 0, 0, 1},
+    names: :long,
+    family: :inet,
+    tls?: false,
+    epmd?: true
+  }
+
+  defp query(text \\ "app.internal"), do: hd(Query.parse!(text))
+
+  defp ip(text), do: text |> String.to_charlist() |> :inet.parse_address() |> elem(1)
+
+  defp answer(ips, query \\ query()) do
+    %Answer{
+      records: Enum.map(ips, &ip/1),
+      ttl: 5,
+      name: query.host,
+      server: "10.0.0.53:53"
+    }
+  end
+
+  defp lookup(result, opts \\ [])
+
+  defp lookup([ip | _] = ips, opts) when is_binary(ip),
+    do: lookup({:ok, answer(ips, query(opts[:query] || "app.internal"))}, opts)
+
+  defp lookup(reason, opts) when is_atom(reason),
+    do: lookup({:error, %{reason: reason, server: "10.0.0.53:53", name: nil}}, opts)
+
+  defp lookup(result, opts) do
+    %{
+      query: query(opts[:query] || "app.internal"),
+      type: opts[:type] || :a,
+      result: result,
+      ms: 3,
+      elsewhere: opts[:elsewhere] || 0
+    }
+  end
+
+  defp peer(name, changes \\ []) do
+    "app@" <> host = name
+
+    Map.merge(
+      %{
+        name: name,
+        ips: [ip(host)],
+        query: query(),
+        policy: :join,
+        link: nil,
+        state: :new,
+        reason: nil,
+        next_attempt: nil,
+        epmd: {:ok, ["app"]},
+        door: {:ok, 9_100},
+        greeting: @joined
+      },
+      Map.new(changes)
+    )
+  end
+
+  defp shut(name, door, changes \\ []), do: peer(name, [door: door, greeting: nil] ++ changes)
+  defp barred(name, policy), do: shut(name, nil, policy: policy, epmd: nil)
+
+  defp own(ip \\ "10.0.0.1"), do: peer(@a, policy: {:refused, :self}, ips: [ip(ip)], door: nil)
+
+  defp facts(changes) do
+    struct!(
+      %Facts{
+        mode: :running,
+        mesh: DNSMesh,
+        distribution: @own,
+        node: @a,
+        alive?: true,
+        own: {:ok, %{ip: {10, 0, 0, 1}, interface: "eth0", because: :boot_name}},
+        cookie: {:ok, :vm},
+        networks: [{{127, 0, 0, 1}, 8}, {{10, 0, 0, 1}, 24}],
+        servers: ["10.0.0.53"],
+        lookups: [lookup(["10.0.0.1", "10.0.0.2", "10.0.0.3"])],
+        selves: [own()],
+        peers: [peer(@b, link: :visible), peer(@c, link: :visible)]
+      },
+      changes
+    )
+  end
+
+  defp verdict(changes), do: changes |> facts() |> Doctor.diagnose()
+  defp kind(changes), do: verdict(changes).verdict
+
+  # One peer is well, the other is not.
+  defp one(ailing), do: [peers: [peer(@b, link: :visible), ailing]]
+
+  # Each verdict, the facts that lead to it, what is said, and what is to be done.
+  defp every do
+    [
+      {:query_not_set, [mode: :unset], "DNS_CLUSTER_QUERY is not set", "DNS_CLUSTER_QUERY="},
+      {:query_not_set, [mode: :unset, mesh: nil], "No query is given", "mix dns_mesh.doctor"},
+      {:not_running, [mode: :not_running], "No process is registered as DNSMesh",
+       "into the children"},
+      {:no_library, [mode: :not_running, library: "it is gone"], "it is gone.", "do as it says"},
+      {:server_silent, [lookups: [lookup(:timeout)]],
+       "A of app.internal got no answer in 3 ms from 10.0.0.53:53", "port 53"},
+      {:server_silent, [lookups: [lookup({:error, %{reason: :timeout, server: nil}})]],
+       "from 10.0.0.53", "port 53"},
+      {:server_refused, [lookups: [lookup(:refused)]], "10.0.0.53:53 refuses",
+       "/etc/resolv.conf"},
+      {:server_failed, [lookups: [lookup(:servfail)]], "failed at 10.0.0.53:53", "mend that"},
+      {:server_failed,
+       [lookups: [lookup({:error, %{reason: {:network, "refused"}, server: nil}})], servers: []],
+       "127.0.0.1 (/etc/resolv.conf names no server)", "write a name server"},
+      {:source_failed,
+       [lookups: [lookup({:error, %{reason: {:folder, :missing, "/x"}, server: nil}}, dir())]],
+       "dir:/x tells no nodes: the folder /x is not there", "do as it says"},
+      {:local_name, [lookups: [lookup(:nxdomain, query: "app.local")]], "multicast DNS",
+       "/etc/hosts"},
+      {:no_such_name, [lookups: [lookup(:nxdomain)]],
+       "10.0.0.53:53 says that app.internal does not exist", "spelling"},
+      {:no_such_name,
+       [
+         lookups: [
+           lookup({:error, %{reason: :nxdomain, server: "x", name: "app.svc.cluster.local"}},
+             query: "app"
+           )
+         ]
+       ], "app (asked as app.svc.cluster.local)", "spelling"},
+      {:no_records, [lookups: [lookup(:no_records)]], "has no A records", "headless service"},
+      {:no_records, [lookups: [lookup({:ok, %{answer([]) | name: "dir:/x"}}, dir())]],
+       "dir:/x lists nobody", "same query"},
+      {:wrong_family, [lookups: [lookup(:no_records, elsewhere: 2)]],
+       "has 2 IPv6 addresses and no IPv4 ones", ~s(ERL_AFLAGS="-proto_dist inet6_tcp")},
+      {:wrong_family, [lookups: [lookup(:no_records, elsewhere: 1, type: :aaaa)]],
+       "has 1 IPv4 address and no IPv6 ones", "without -proto_dist inet6_tcp"},
+      {:wrong_family, one(barred(@c, {:refused, :wrong_family})), "the IP version", "inet6_tcp"},
+      {:not_distributed, [alive?: false, node: nil, obstacle: :no_cookie],
+       "no name yet, so it can join nobody: there is no cookie: set RELEASE_COOKIE", "says"},
+      {:not_distributed, [alive?: false, node: nil, obstacle: :manual], "distribution: :manual",
+       "leave :distribution out"},
+      {:short_names, one(barred(@c, {:refused, :short_names})), "has a short name",
+       "without --sname"},
+      {:long_names, one(barred(@c, {:refused, :long_names})), "has a long name", "--sname"},
+      {:no_host_name, one(barred(@c, {:refused, {:no_host_name, :nxdomain}})),
+       "named by a host name", "PTR record"},
+      {:no_host_name, one(barred(@c, {:held, {:no_host_name, :timeout}})), "none that leads to",
+       "PTR record"},
+      {:only_myself, [peers: [], lookups: [lookup(["10.0.0.1"])]], "app.internal gives 10.0.0.1",
+       "start a second node"},
+      {:virtual_ip,
+       [
+         peers: [],
+         selves: [own("10.0.0.7")],
+         lookups: [lookup(["10.0.0.7"])],
+         networks: [{{10, 0, 0, 1}, 24}, {{10, 0, 0, 7}, 32}]
+       ], "app.internal gives 10.0.0.7", "tasks.SERVICE"},
+      {:virtual_ip,
+       [
+         peers: [shut("app@10.0.0.9", {:silent, :epmd})],
+         selves: [],
+         lookups: [lookup(["10.0.0.9"])]
+       ], "no node's own", "If 10.0.0.9 is a node's own address"},
+      {:virtual_ip,
+       [
+         peers: [peer("app@10.0.0.9", greeting: {:other_name, @a})],
+         selves: [],
+         lookups: [lookup(["10.0.0.9"])]
+       ], "a virtual IP", "headless service"},
+      {:nat,
+       [
+         peers: [
+           shut("app@192.168.1.5", {:silent, :epmd}),
+           shut("app@192.168.1.6", {:silent, :epmd})
+         ],
+         selves: [],
+         lookups: [lookup(["192.168.1.5", "192.168.1.6"])]
+       ], "none of these addresses is one of this host's (10.0.0.1)", "awsvpc"},
+      {:nat,
+       [
+         peers: [peer(@b, greeting: {:other_name, @a}), peer(@c, greeting: @joined)],
+         selves: [],
+         lookups: [lookup(["10.0.0.2", "10.0.0.3"])]
+       ], "by NAT", "Nomad"},
+      {:unresolved, one(barred(@c, {:held, :unresolved})), "has no address", "10.0.0.3"},
+      {:unresolved, one(shut(@c, {:silent, :name})), "has no address", "/etc/hosts"},
+      {:epmd_refused, one(shut(@c, {:dead, :refused_epmd}, epmd: {:error, :refused})),
+       "#{@c}: the host answers, and no epmd runs there (port 4369)", "start the node"},
+      {:epmd_refused, one(barred(@c, {:held, {:epmd, :garbled}})), "held by something else",
+       "start the node"},
+      {:epmd_silent, one(shut(@c, {:silent, :epmd})), "#{@c}: epmd's port, 4369, does not answer",
+       "open TCP port 4369"},
+      {:epmd_silent, one(barred(@c, {:held, {:epmd, :silent}})), "does not answer", "10.0.0.3"},
+      {:not_registered, one(shut(@c, {:dead, :not_registered}, epmd: {:ok, ["worker"]})),
+       ~s(1 of 2 peers connected. #{@c}: epmd answers but knows only "worker".),
+       ~s(start it with basename app (--name #{@c}\), or query "worker@app.internal".)},
+      {:not_registered, one(shut(@c, {:dead, :not_registered}, epmd: {:ok, []})),
+       "epmd answers and knows no node", "start the node"},
+      {:port_closed, one(shut(@c, {:dead, :refused})), "nobody listens at 10.0.0.3",
+       "inet_dist_use_interface"},
+      {:port_closed,
+       one(shut(@c, {:dead, :refused})) ++ [distribution: %{@own | ports: {:fixed, 9_100}}],
+       "nobody listens at port 9100", "-start_epmd false -erl_epmd_port 9100"},
+      {:port_silent, one(shut(@c, {:silent, :port})), "the distribution port does not",
+       "inet_dist_listen_min"},
+      {:port_silent,
+       one(shut(@c, {:silent, :port})) ++ [distribution: %{@own | ports: {:fixed, 9_100}}],
+       "port 9100 (-erl_epmd_port) does not answer", "open TCP port 9100"},
+      {:no_node, one(peer(@c, greeting: :no_node)), "is no node", "free that port"},
+      {:node_silent, one(peer(@c, greeting: :silent)), "says nothing", "restart it"},
+      {:tls, one(peer(@c, greeting: :tls)), "speaks TLS", "-proto_dist inet_tls"},
+      {:other_name, one(peer(@c, greeting: {:other_name, "app@172.18.0.3"})),
+       "answers as app@172.18.0.3", ~s(address: "10.0.0.3", or {:subnet, "10.0.0.0/24"})},
+      {:not_admitted, one(peer(@c, greeting: :not_allowed)), "net_kernel:allow/1", "add #{@a}"},
+      {:wrong_cookie, one(peer(@c, greeting: :wrong_cookie)), "does not take this node's cookie",
+       "RELEASE_COOKIE"},
+      {:not_allowed, one(barred(@c, {:refused, :not_allowed})), "not in :allow",
+       ~s(allow: ["10.0.0.0/24"])},
+      {:bad_name, one(barred(@c, {:refused, :bad_node_name})), "no node can have", "correct"},
+      {:atom_budget, one(peer(@c, state: :waiting, reason: :atom_budget)), "atom table",
+       "what the name server answers"},
+      {:unreachable_for, one(peer(@c, state: :held, reason: {:unreachable_for, @b})),
+       "#{@c}: not joined, because #{@b} cannot reach it", "between #{@b} and 10.0.0.3"},
+      {:member_unreachable, one(peer(@c, state: :held, reason: {:member_unreachable, @b})),
+       "linked to #{@b}, which this node cannot reach", "between #{@a} and #{@b}"},
+      {:peer_budget, [left_out: 3, max_peers: 2], "3 of the names listed are left out",
+       "max_peers: 5"},
+      {:hidden, one(peer(@c, link: :hidden)), "#{@c}: a hidden node", "start that node without"},
+      {:hidden, one(peer(@c, greeting: {:welcome, :hidden, :proved})), "a hidden node",
+       "without"},
+      {:hidden, one(peer(@c, link: :hidden)) ++ [hidden?: true], "this node was booted with",
+       "start this node without -hidden"},
+      {:leaving, one(peer(@c, state: :held, reason: :leaving)), "said that it stops", "nothing"},
+      {:not_yet,
+       one(peer(@c, state: :waiting, reason: {:connect_failed, 9}, next_attempt: 3_000)),
+       "it answers and takes the cookie, and is not connected yet (could not connect",
+       "wait 3 s"},
+      {:reachable, [mode: :apart, alive?: false, node: nil, peers: [peer(@b), peer(@c)]],
+       "2 nodes listed, and every one answers and takes the cookie", nil},
+      {:reachable, [mode: :apart, peers: [peer(@b, greeting: {:welcome, :visible, :unproved})]],
+       "1 node listed, and every one answers; no cookie was tried", nil},
+      {:connected, [], "2 of 2 peers connected. Nothing is wrong.", nil}
+    ]
+  end
+
+  defp dir, do: [query: "dir:/x", type: :names]
+
+  test "every verdict is reached, and says what it is and what to do" do
+    for {kind, changes, sentence, fix} <- every() do
+      diagnosis = verdict(changes)
+      assert diagnosis.verdict == kind, "expected #{kind}, got:\n#{diagnosis}"
+      assert String.downcase(diagnosis.sentence) =~ String.downcase(sentence)
+      if fix, do: assert(diagnosis.fix =~ fix), else: assert(diagnosis.fix == nil)
+      assert diagnosis.healthy? == kind in [:connected, :reachable]
+    end
+
+    assert Enum.uniq(for {kind, _, _, _} <- every(), do: kind) -- Verdicts.kinds() == []
+    assert Verdicts.kinds() -- for({kind, _, _, _} <- every(), do: kind) == []
+  end
+
+  test "sentences and fixes are whole sentences, without holes" do
+    for {_kind, changes, _, _} <- every(),
+        %{sentence: sentence, fix: fix} = verdict(changes),
+        text <- [sentence, fix],
+        text != nil do
+      assert text =~ ~r/\.$/, text
+      refute text =~ ~r/  | ,|, ,|%\{|#\{|nil|\.\.$|:\.$/, text
+    end
+  end
+
+  test "each is a text, a map of JSON and an inspect" do
+    for {kind, changes, _, _} <- every() do
+      diagnosis = verdict(changes)
+      text = to_string(diagnosis)
+      assert text =~ diagnosis.sentence
+      if diagnosis.fix, do: assert(text =~ "\n\nFix: " <> diagnosis.fix)
+      assert inspect(diagnosis) =~ text
+      map = Diagnosis.to_map(diagnosis)
+      assert map["verdict"] == to_string(kind)
+      assert JSON.encode(map) =~ ~s("verdict":"#{kind}")
+    end
+  end
+
+  describe "of several troubles" do
+    test "what comes first in the walk is told: DNS before this node before its peers" do
+      cookie = peer(@c, greeting: :wrong_cookie)
+      nameless = [alive?: false, node: nil, obstacle: :no_cookie]
+      assert kind([lookups: [lookup(:servfail)], peers: [cookie]] ++ nameless) == :server_failed
+      assert kind([peers: [cookie]] ++ nameless) == :not_distributed
+      assert kind(peers: [cookie]) == :wrong_cookie
+    end
+
+    test "among peers, the one that most of them have" do
+      names = for n <- 2..6, do: "app@10.0.0.#{n}"
+      [first | rest] = Enum.map(names, &peer(&1, greeting: :wrong_cookie))
+
+      assert kind(peers: [shut("app@10.0.0.9", {:silent, :epmd}) | [first | rest]]) ==
+               :wrong_cookie
+
+      assert verdict(peers: [first | rest]).sentence =~
+               "app@10.0.0.2, app@10.0.0.3, app@10.0.0.4 and 2 more: "
+
+      # Of as many, the first of the walk.
+      assert kind(peers: [shut("app@10.0.0.9", {:silent, :epmd}), first]) == :epmd_silent
+    end
+
+    test "what ends by itself is told only where nothing else is wrong" do
+      waiting = for n <- 2..6, do: peer("app@10.0.0.#{n}")
+      assert kind(peers: waiting) == :not_yet
+
+      assert kind(peers: waiting ++ [peer("app@10.0.0.9", greeting: :wrong_cookie)]) ==
+               :wrong_cookie
+    end
+
+    test "one item that lists nobody is told when the peers of the others are well" do
+      lookups = [lookup(["10.0.0.1", "10.0.0.2"]), lookup(:nxdomain, query: "jobs.internal")]
+      assert %{verdict: :no_such_name, subject: "jobs.internal"} = verdict(lookups: lookups)
+
+      assert kind([lookups: lookups] ++ one(peer(@c, greeting: :wrong_cookie))) == :wrong_cookie
+    end
+
+    test "an item is answered when one of its record types has records" do
+      lookups = [lookup(["10.0.0.1", "10.0.0.2"]), lookup(:no_records, type: :aaaa)]
+      assert kind(lookups: lookups) == :connected
+    end
+  end
+
+  describe "an address that is no node's own" do
+    test "is not suspected while somebody is connected, or answers, or this node is listed" do
+      far = ["192.168.1.5", "192.168.1.6"]
+      silent = for ip <- far, do: shut("app@" <> ip, {:silent, :epmd})
+
+      assert kind(selves: [], lookups: [lookup(far)], peers: silent) == :nat
+
+      for changes <- [
+            [peers: [peer(@b, link: :visible) | silent]],
+            [peers: [shut(@b, {:dead, :not_registered}) | silent]],
+            [lookups: [lookup(["10.0.0.1" | far])]],
+            [lookups: [lookup(["10.0.77.1" | far])]]
+          ] do
+        assert kind([selves: [], lookups: [lookup(far)], peers: silent] |> Keyword.merge(changes)) not in [
+                 :nat,
+                 :virtual_ip
+               ]
+      end
+    end
+
+    test "is not suspected where it was written down" do
+      lookups = [lookup(["10.0.0.9"], query: "10.0.0.9")]
+
+      assert kind(selves: [], lookups: lookups, peers: [shut("app@10.0.0.9", {:silent, :epmd})]) ==
+               :epmd_silent
+    end
+
+    test "names of Kubernetes are not taken for multicast DNS" do
+      lookups = [lookup(:nxdomain, query: "app.ns.svc.cluster.local.")]
+      assert kind(lookups: lookups) == :no_such_name
+    end
+  end
+
+  test "the table tells what was looked at, in the order of the walk, what is wrong before what is well" do
+    diagnosis = verdict(one(shut(@c, {:dead, :not_registered}, epmd: {:ok, ["worker"]})))
+
+    assert for(row <- diagnosis.table, do: {row.step, row.ok, row.subject, row.said}) == [
+             {:dns, true, "app.internal A",
+              "3 records: 10.0.0.1, 10.0.0.2, 10.0.0.3, from 10.0.0.53:53, 3 ms"},
+             {:name, true, @a, "10.0.0.1, by its name"},
+             {:distribution, true, "IPv4", "long names, ports by epmd (4369)"},
+             {:cookie, nil, "the VM's", "not shown"},
+             {:peer, true, @a, "this node itself"},
+             {:peer, false, @c, "epmd knows worker; no node of that name is registered there"},
+             {:peer, true, @b, "connected"}
+           ]
+  end
+
+  test "a large cluster fills no screen with what is well" do
+    peers = for n <- 2..200, do: peer("app@10.0.0.#{n}", link: :visible)
+    diagnosis = verdict(peers: peers)
+    assert length(diagnosis.table) < 30
+
+    assert List.last(diagnosis.table) == %{
+             step: :peer,
+             subject: "179 more",
+             ok: true,
+             said: "like these"
+           }
+  end
+end
