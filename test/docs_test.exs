@@ -40,8 +40,8 @@ defmodule DNSMesh.DocsTest do
 
   test "every public function has documentation and a spec" do
     for module <-
-          [DNSMesh, DNSMesh.Answer, DNSMesh.Await, DNSMesh.Directory, DNSMesh.Error] ++
-            [DNSMesh.Source, DNSMesh.Status, DNSMesh.Telemetry] do
+          [DNSMesh, DNSMesh.Answer, DNSMesh.Await, DNSMesh.Diagnosis, DNSMesh.Directory] ++
+            [DNSMesh.Error, DNSMesh.Source, DNSMesh.Status, DNSMesh.Telemetry] do
       {:docs_v1, _, _, _, _, _, docs} = Code.fetch_docs(module)
       {:ok, specs} = Code.Typespec.fetch_specs(module)
       specs = for {{name, arity}, _} <- specs, do: {name, arity}
@@ -51,6 +51,14 @@ defmodule DNSMesh.DocsTest do
         assert {name, arity} in specs, "#{inspect(module)}.#{name}/#{arity} has no spec"
       end
     end
+  end
+
+  test "the guide to the doctor has every verdict, and no other" do
+    [_, section] = String.split(File.read!("guides/doctor.md"), "## The verdicts\n")
+    rows = for [_, kind] <- Regex.scan(~r/^\| `(\w+)` \|/m, section), do: kind
+
+    assert Enum.sort(rows) ==
+             DNSMesh.Doctor.Verdicts.kinds() |> Enum.map(&to_string/1) |> Enum.sort()
   end
 
   describe "in lib/" do

@@ -91,8 +91,12 @@ defmodule DNSMesh.Diagnosis do
     def to_string(diagnosis), do: DNSMesh.Diagnosis.to_text(diagnosis)
   end
 
+  # Short: the doctor has printed the rest just before.
   defimpl Inspect do
-    def inspect(diagnosis, _opts),
-      do: "#DNSMesh.Diagnosis<\n" <> DNSMesh.Diagnosis.to_text(diagnosis) <> "\n>"
+    def inspect(%{verdict: verdict, subject: nil}, _opts),
+      do: "#DNSMesh.Diagnosis<#{verdict}>"
+
+    def inspect(%{verdict: verdict, subject: subject}, _opts),
+      do: "#DNSMesh.Diagnosis<#{verdict}: #{subject}>"
   end
 end

@@ -16,10 +16,31 @@ defmodule DNSMesh.Doctor do
   @doc "Examines, prints unless told otherwise, and returns the diagnosis."
   @spec run(atom(), keyword()) :: Diagnosis.t()
   def run(name, opts) do
-    {own, options} = Keyword.split(opts, @keys)
+    {own, options} = split!(opts)
     diagnosis = name |> facts(own, options) |> diagnose()
     if Keyword.get(own, :print, true), do: IO.puts(Diagnosis.to_text(diagnosis))
     diagnosis
+  end
+
+  # The options of start_link/1 are for a query that is examined by itself: an instance has its own.
+  defp split!(opts) do
+    unless Keyword.keyword?(opts),
+      do: raise(ArgumentError, "expected the options to be a keyword list, got: #{inspect(opts)}")
+
+    case Keyword.split(opts, @keys) do
+      {own, [{key, value} | _] = options} ->
+        if Keyword.has_key?(own, :query),
+          do: {own, options},
+          else:
+            raise(
+              ArgumentError,
+              "unknown option #{inspect(key)}, expected one of #{inspect(@keys)} (and beside :query those of start_link/1), " <>
+                "got: #{inspect(value)}"
+            )
+
+      {own, []} ->
+        {own, []}
+    end
   end
 
   @doc "The judgement, apart from the asking."
@@ -44,7 +65,7 @@ defmodule DNSMesh.Doctor do
     timeout = Config.cast!(:timeout, Keyword.get(own, :timeout, @timeout))
 
     with :ok <- Resolver.ready(),
-         {mode, config, instance} <- subject(name, own[:query], options) do
+         {mode, config, instance} <- subject(name, own, options) do
       Examine.facts(mode, config, instance, timeout)
     else
       {:error, sentence} -> %Facts{mode: :not_running, mesh: name, library: sentence}
@@ -54,24 +75,26 @@ defmodule DNSMesh.Doctor do
   end
 
   # A query that is given is examined by itself; else it is the instance that is asked about.
-  defp subject(name, nil, options) do
-    case instance(name) do
-      nil -> with %Config{} = config <- config(name, options), do: {:not_running, config, nil}
-      {config, _, _, _, _} = instance -> {:running, config, instance}
-    end
-  end
+  defp subject(name, own, options) do
+    case {Keyword.fetch(own, :query), instance(name, own)} do
+      {{:ok, query}, _} ->
+        with %Config{} = config <- config(name, [query: query] ++ options),
+             do: {:apart, config, nil}
 
-  defp subject(name, query, options) do
-    with %Config{} = config <- config(name, [query: query] ++ options),
-         do: {:apart, config, nil}
+      {:error, nil} ->
+        with %Config{} = config <- config(name, []), do: {:not_running, config, nil}
+
+      {:error, {config, _, _, _, _} = instance} ->
+        {:running, config, instance}
+    end
   end
 
   defp config(name, options) do
     with :ignore <- Config.new!([name: name] ++ options), do: :unset
   end
 
-  defp instance(name) do
-    GenServer.call(name, :status)
+  defp instance(name, own) do
+    unless Keyword.has_key?(own, :query), do: GenServer.call(name, :status)
   catch
     :exit, _not_running -> nil
   end

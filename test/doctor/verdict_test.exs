@@ -285,7 +285,7 @@ defmodule DNSMesh.Doctor.VerdictTest do
       text = to_string(diagnosis)
       assert text =~ diagnosis.sentence
       if diagnosis.fix, do: assert(text =~ "\n\nFix: " <> diagnosis.fix)
-      assert inspect(diagnosis) =~ text
+      assert inspect(diagnosis) =~ "#DNSMesh.Diagnosis<#{kind}"
       map = Diagnosis.to_map(diagnosis)
       assert map["verdict"] == to_string(kind)
       assert JSON.encode(map) =~ ~s("verdict":"#{kind}")
@@ -382,6 +382,32 @@ defmodule DNSMesh.Doctor.VerdictTest do
              {:peer, false, @c, "epmd knows worker; no node of that name is registered there"},
              {:peer, true, @b, "connected"}
            ]
+  end
+
+  test "what the README and the guide show is what is printed" do
+    ips = ["10.0.0.5", "10.0.0.6", "10.0.0.7"]
+    address = {10, 0, 0, 5}
+    name = "app@10.0.0.5"
+    lost = shut("app@10.0.0.7", {:dead, :not_registered}, epmd: {:ok, ["worker"]})
+
+    text =
+      to_string(
+        verdict(
+          node: name,
+          distribution: %{@own | node: name, host: "10.0.0.5", address: address},
+          own: {:ok, %{ip: address, interface: "eth0", because: :in_answer}},
+          lookups: [lookup(ips)],
+          selves: [%{own("10.0.0.5") | name: name}],
+          peers: [peer("app@10.0.0.6", link: :visible), lost]
+        )
+      )
+
+    assert File.read!("README.md") =~ "iex> DNSMesh.doctor()\n" <> text <> "\n```"
+
+    guide =
+      text |> String.split("\n") |> Enum.map_join("\n", &if(&1 == "", do: "", else: "    " <> &1))
+
+    assert File.read!("guides/doctor.md") =~ guide <> "\n\n"
   end
 
   test "a large cluster fills no screen with what is well" do

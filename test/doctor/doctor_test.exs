@@ -1,0 +1,108 @@
+defmodule DNSMesh.DoctorTest do
+  # What holds whatever is found: time, mailboxes, printing, and that nobody is disturbed.
+  use ExUnit.Case, async: true
+
+  import DNSMesh.Test.Clinic
+  import ExUnit.CaptureIO
+
+  alias DNSMesh.Diagnosis
+  alias DNSMesh.Test.{HungPeer, Mesh, Ports, ScriptedDNS, TestNode}
+
+  defp dns!(ips), do: start_supervised!({ScriptedDNS, zone: %{{"app.internal", :a} => ips}})
+
+  defp options(dns, opts \\ []),
+    do: [query: "app.internal", nameservers: [ScriptedDNS.address(dns)], basename: "app"] ++ opts
+
+  test "it prints what it returns, unless told otherwise" do
+    dns = dns!(:nxdomain)
+
+    printed =
+      capture_io(fn -> send(self(), {:returned, DNSMesh.doctor(:nobody, options(dns))}) end)
+
+    assert_received {:returned, %Diagnosis{verdict: :no_such_name} = diagnosis}
+    assert printed == "#{diagnosis}\n"
+    assert capture_io(fn -> DNSMesh.doctor(:nobody, options(dns, print: false)) end) == ""
+  end
+
+  test "wrong options are told" do
+    for {opts, message} <- [
+          {[query: "a", timeout: 1], ~r/expected :timeout to be an integer/},
+          {[query: "a", nonsense: 1], ~r/unknown option :nonsense/},
+          {[nonsense: 1],
+           ~r/unknown option :nonsense, expected one of \[:query, :timeout, :print\]/},
+          {[query: "a b"], ~r/a host name/},
+          {:nonsense, ~r/expected the options to be a keyword list/}
+        ] do
+      assert_raise ArgumentError, message, fn -> DNSMesh.doctor(:nobody, opts) end
+    end
+  end
+
+  test "silent name servers take two fifths of the time, and leave nothing in the mailbox" do
+    dns = dns!(:silent)
+    opts = options(dns, print: false, timeout: 1_000)
+    {time, diagnosis} = :timer.tc(fn -> DNSMesh.doctor(:nobody, opts) end)
+    assert diagnosis.verdict == :server_silent
+    assert diagnosis.sentence =~ ScriptedDNS.address(dns)
+    assert time < 1_000_000
+    refute_receive _anything, 300
+  end
+
+  test "forty nodes that are silent take no longer than they may" do
+    ips = for n <- 11..50, do: "127.0.0.#{n}"
+    port = Ports.free_port()
+    start_supervised!({HungPeer, ip: ips, port: port})
+    a = TestNode.start!(name: "app@127.0.0.2", epmd: {:fixed, port})
+    Mesh.start!(a, Keyword.delete(options(dns!(ips)), :basename) ++ [ask_first: false])
+
+    {time, diagnosis} = :timer.tc(fn -> doctor(a, timeout: 3_000) end)
+    assert diagnosis.verdict == :node_silent
+    assert time < 3_500_000
+    assert diagnosis.took <= 3_300
+  end
+
+  test "it waits for nobody: the instance goes on polling meanwhile" do
+    port = Ports.free_port()
+    start_supervised!({HungPeer, ip: "127.0.0.3", port: port})
+    a = TestNode.start!(name: "app@127.0.0.2", epmd: {:fixed, port})
+    Mesh.start!(a, Keyword.delete(options(dns!(["127.0.0.3"])), :basename))
+    doctor = Task.async(fn -> doctor(a, timeout: 2_000) end)
+    Mesh.await_rounds(a, 5)
+    assert Task.yield(doctor, 0) == nil
+    assert %{verdict: :node_silent} = Task.await(doctor)
+  end
+
+  test "who is examined sees no member come or go, and its mesh tells nothing" do
+    port = Ports.free_port()
+    dns = dns!(["127.0.0.2", "127.0.0.3"])
+    [a, b] = for n <- 2..3, do: TestNode.start!(name: "app@127.0.0.#{n}", epmd: {:fixed, port})
+    for node <- [a, b], do: Mesh.start!(node, Keyword.delete(options(dns), :basename))
+    assert TestNode.await_nodes(a, [b])
+    {:info, _} = TestNode.await_log(b, ~r/joined 1/)
+
+    # From a VM that is no member, with the same cookie.
+    c = TestNode.start!(name: "out@127.0.0.4", epmd: {:fixed, port})
+    told = [query: "app@app.internal", nameservers: [ScriptedDNS.address(dns)]]
+    assert %{verdict: :reachable} = doctor(c, told)
+    Mesh.await_rounds(b, 3)
+    assert TestNode.nodes(b) == [a.name]
+    assert [{:info, _joined}] = TestNode.logs(b)
+  end
+
+  test "beside a :resolver module its answers are examined" do
+    {:module, module, code, _} =
+      defmodule Resolver do
+        def basename(_node), do: "app"
+        def lookup("app.internal", :a), do: [{127, 0, 0, 2}, {127, 0, 0, 3}]
+        def lookup(_name, _type), do: []
+        def list_nodes, do: Node.list()
+        def connect_node(node), do: Node.connect(node)
+      end
+
+    port = Ports.free_port()
+    a = TestNode.start!(name: "app@127.0.0.2", epmd: {:fixed, port})
+    {:module, _} = TestNode.call(a, :code, :load_binary, [module, ~c"resolver", code])
+    Mesh.start!(a, query: "app.internal", resolver: module)
+    sick(a, :port_closed, says: "app@127.0.0.3", fix: "start the node there")
+    well(a, [TestNode.start!(name: "app@127.0.0.3", epmd: {:fixed, port})])
+  end
+end
