@@ -218,16 +218,16 @@ defmodule DNSMeshTest do
 
       text = to_string(DNSMesh.status(name))
       assert text =~ ~r/^#{Regex.escape(inspect(name))}: 0 of 1 peers connected$/m
-      assert text =~ ~r/^node      nonode@nohost \(not distributed: nobody can be joined\)$/m
+      assert text =~ ~r/^node +nonode@nohost +not distributed: nobody can be joined$/m
 
       assert text =~
-               ~r/^query     worker@app.internal A: 1 record from 127.0.0.1:\d+, \d+ ms ago$/m
+               ~r/^query +worker@app.internal A +1 record from 127.0.0.1:\d+, \d+ ms ago$/m
 
       assert text =~
-               ~r/^query     bad.internal A: the name server failed \(SERVFAIL\) from 127.0.0.1:\d+, \d+ ms ago$/m
+               ~r/^query +bad.internal A +the name server failed \(SERVFAIL\) from 127.0.0.1:\d+, \d+ ms ago$/m
 
       assert text =~
-               ~r/^peer      worker@10.0.0.2: waiting for \d+ ms, this node is not distributed, again in \d+ s$/m
+               ~r/^peer +worker@10.0.0.2 +waiting for \d+ ms +this node is not distributed, again in \d+ s$/m
 
       assert inspect(DNSMesh.status(name)) =~ "#DNSMesh.Status<\n"
     end

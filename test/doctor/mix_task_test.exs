@@ -32,7 +32,7 @@ defmodule DNSMesh.Doctor.MixTaskTest do
     assert text =~ "2 nodes listed, and every one answers and takes the cookie.\n"
 
     {json, 0} = run(options ++ ["--json"], context.dns, context.port)
-    assert json =~ ~s("healthy":true) and json =~ ~s("verdict":"reachable")
+    assert json =~ ~s("healthy": true) and json =~ ~s("verdict": "reachable")
     assert json |> String.trim() |> String.split("\n") |> length() == 1
   end
 

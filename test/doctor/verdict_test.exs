@@ -288,7 +288,7 @@ defmodule DNSMesh.Doctor.VerdictTest do
       assert inspect(diagnosis) =~ "#DNSMesh.Diagnosis<#{kind}"
       map = Diagnosis.to_map(diagnosis)
       assert map["verdict"] == to_string(kind)
-      assert JSON.encode(map) =~ ~s("verdict":"#{kind}")
+      assert JSON.encode(map) =~ ~s("verdict": "#{kind}")
     end
   end
 
