@@ -42,7 +42,7 @@ defmodule DNSMesh.Test.ScriptedEpmd do
 
     port = Keyword.fetch!(opts, :port)
 
-    case :gen_tcp.listen(port, [:binary, ip: ip, active: false, reuseaddr: true, backlog: 1_024]) do
+    case listen(port, ip, 50) do
       {:ok, listener} ->
         server = self()
         spawn_link(fn -> accept(listener, server) end)
@@ -50,6 +50,18 @@ defmodule DNSMesh.Test.ScriptedEpmd do
 
       {:error, reason} ->
         {:stop, {reason, ip, port}}
+    end
+  end
+
+  # What listened there before may be closing still.
+  defp listen(port, ip, left) do
+    opts = [:binary, ip: ip, active: false, reuseaddr: true, backlog: 1_024]
+
+    with {:error, :eaddrinuse} when left > 0 <- :gen_tcp.listen(port, opts) do
+      receive do
+      after
+        20 -> listen(port, ip, left - 1)
+      end
     end
   end
 

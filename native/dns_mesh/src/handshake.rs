@@ -22,6 +22,9 @@ use crate::turns::Turns;
 /// As for probes: a distribution port has a short queue.
 static TURNS: Turns = Turns::new(16, Duration::from_millis(300), Duration::from_secs(3));
 
+/// Far beyond any handshake, and small enough to be added to a clock.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What every OTP release from 25 to 29 wants of a node that connects: it would refuse one with
 /// less. Without the lowest bit (`DFLAG_PUBLISHED`), hence hidden.
 const FLAGS: u64 = 0x4 // EXTENDED_REFERENCES
@@ -83,7 +86,7 @@ pub enum Greeting {
 
 /// Greets all of them, a few at a time. Must run on a tokio runtime; ends by `timeout`.
 pub async fn greet_all(calls: &[Call], caller: &Caller, timeout: Duration) -> Vec<Greeting> {
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now() + timeout.min(MAX_TIMEOUT);
     let greetings = calls.iter().map(|call| {
         let ticket = TURNS.ticket();
         async move {
@@ -136,9 +139,11 @@ async fn shake(call: &Call, caller: &Caller) -> Result<Greeting, End> {
     let ours = chance();
     let reply = challenge_reply(ours, proof(cookie, peer.challenge));
     stream.write_all(&reply).await?;
-    // Who does not take our proof hangs up without a word.
-    let Ok(ack) = read(&mut stream).await else {
-        return Ok(Greeting::WrongCookie);
+    let ack = match read(&mut stream).await {
+        Ok(ack) => ack,
+        // Who does not take our proof hangs up without a word.
+        Err(End::Io(_)) => return Ok(Greeting::WrongCookie),
+        Err(known) => return Err(known),
     };
     let expected = proof(cookie, ours);
     Ok(match ack.split_first() {
@@ -261,5 +266,224 @@ impl fmt::Display for Greeting {
             Self::Silent => f.write_str("it takes connections and says nothing"),
             Self::NotTried => f.write_str("there was no time to greet it"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    const NAME: &str = "app@127.0.0.1";
+    const COOKIE: &[u8] = b"secret";
+    const CHALLENGE: u32 = 3_000_000_000;
+    const SHORT: Duration = Duration::from_millis(300);
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// What a peer does, step by step, with its one connection.
+    enum Step {
+        /// Reads a message, which begins with this byte.
+        Hear(u8),
+        Say(Vec<u8>),
+        /// Reads the answer to its challenge, and proves the cookie in turn, if the proof is right.
+        Prove(&'static [u8]),
+        Hang,
+    }
+    use Step::{Hang, Hear, Prove, Say};
+
+    async fn peer(script: Vec<Step>) -> Call {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for step in script {
+                if !play(step, &mut stream).await {
+                    return;
+                }
+            }
+        });
+        let name = NAME.into();
+        Call { name, at }
+    }
+
+    async fn play(step: Step, stream: &mut TcpStream) -> bool {
+        match step {
+            Hear(tag) => read(stream).await.is_ok_and(|message| message[0] == tag),
+            Say(bytes) => stream.write_all(&bytes).await.is_ok(),
+            Prove(cookie) => {
+                let Ok(reply) = read(stream).await else {
+                    return false;
+                };
+                let theirs = u32::from_be_bytes(reply[1..5].try_into().unwrap());
+                if reply[5..] != proof(cookie, CHALLENGE) {
+                    return false;
+                }
+                let ack = [&b"a"[..], &proof(cookie, theirs)].concat();
+                stream.write_all(&packet(&ack)).await.is_ok()
+            }
+            Hang => std::future::pending().await,
+        }
+    }
+
+    fn status(text: &str) -> Step {
+        Say(packet(&[b"s", text.as_bytes()].concat()))
+    }
+
+    fn challenge(flags: u64, name: &str) -> Vec<u8> {
+        let mut message = vec![b'N'];
+        message.extend(flags.to_be_bytes());
+        message.extend(CHALLENGE.to_be_bytes());
+        message.extend(7_u32.to_be_bytes());
+        message.extend(length(name.len()).to_be_bytes());
+        message.extend(name.bytes());
+        packet(&message)
+    }
+
+    fn caller() -> Caller {
+        Caller {
+            name: "doctor@127.0.0.1".into(),
+            cookie: Some(COOKIE.into()),
+        }
+    }
+
+    async fn greeted(script: Vec<Step>) -> Greeting {
+        let call = peer(script).await;
+        greet_all(&[call], &caller(), SHORT * 3).await.remove(0)
+    }
+
+    /// As far as the challenge.
+    fn node(flags: u64, name: &str, more: Vec<Step>) -> Vec<Step> {
+        let mut script = vec![Hear(b'N'), status("ok"), Say(challenge(flags, name))];
+        script.extend(more);
+        script
+    }
+
+    #[tokio::test]
+    async fn nodes_that_take_the_cookie() {
+        for (flags, hidden) in [(FLAGS | PUBLISHED, false), (FLAGS, true)] {
+            let expected = Greeting::Welcome {
+                hidden,
+                proved: true,
+            };
+            let script = node(flags, NAME, vec![Prove(COOKIE)]);
+            assert_eq!(greeted(script).await, expected);
+        }
+        let mut simultaneous = node(FLAGS, NAME, vec![Prove(COOKIE)]);
+        simultaneous[1] = status("ok_simultaneous");
+        assert!(matches!(
+            greeted(simultaneous).await,
+            Greeting::Welcome { .. }
+        ));
+        // Later releases may say more behind the name.
+        let mut longer = challenge(FLAGS, NAME);
+        longer.extend(b"more");
+        longer[1] += 4;
+        let script = vec![Hear(b'N'), status("ok"), Say(longer), Prove(COOKIE)];
+        assert!(matches!(greeted(script).await, Greeting::Welcome { .. }));
+    }
+
+    #[tokio::test]
+    async fn without_a_cookie_nothing_is_proved() {
+        let call = peer(node(FLAGS, NAME, vec![Hear(b'r')])).await;
+        let caller = Caller {
+            cookie: None,
+            ..caller()
+        };
+        let greeting = greet_all(&[call], &caller, LONG).await;
+        let expected = Greeting::Welcome {
+            hidden: true,
+            proved: false,
+        };
+        assert_eq!(greeting, [expected]);
+    }
+
+    #[tokio::test]
+    async fn cookies_that_differ_either_way() {
+        let refuses = node(FLAGS, NAME, vec![Prove(b"another")]);
+        assert_eq!(greeted(refuses).await, Greeting::WrongCookie);
+        let ack = [&b"a"[..], &proof(b"another", 1)].concat();
+        let differs = node(FLAGS, NAME, vec![Hear(b'r'), Say(packet(&ack))]);
+        assert_eq!(greeted(differs).await, Greeting::WrongCookie);
+    }
+
+    #[tokio::test]
+    async fn nodes_that_are_none_of_ours() {
+        let other = Greeting::OtherName("app@10.0.0.9".into());
+        assert_eq!(greeted(node(FLAGS, "app@10.0.0.9", vec![])).await, other);
+        for (text, expected) in [
+            ("not_allowed", Greeting::NotAllowed),
+            ("nok", Greeting::Busy),
+            ("alive", Greeting::Busy),
+            ("what", Greeting::NoNode),
+        ] {
+            let script = vec![Hear(b'N'), status(text)];
+            assert_eq!(greeted(script).await, expected, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_node() {
+        let control = challenge(FLAGS, "a\u{1b}[31m@b");
+        for (said, expected) in [
+            (&[21, 3, 3, 0, 2, 2, 10][..], Greeting::Tls),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", Greeting::NoNode),
+            (b"\0\0", Greeting::NoNode),
+            (b"\0\x02no", Greeting::NoNode),
+            (b"\xff\xffs", Greeting::NoNode),
+            (b"\0\x03sok\0\x03N12", Greeting::NoNode),
+            (
+                &[b"\0\x03sok".as_slice(), &control].concat(),
+                Greeting::NoNode,
+            ),
+        ] {
+            let script = vec![Hear(b'N'), Say(said.into())];
+            assert_eq!(greeted(script).await, expected, "{said:?}");
+        }
+        assert_eq!(greeted(vec![Hear(b'N')]).await, Greeting::NoNode);
+        let nobody = Call {
+            name: NAME.into(),
+            at: "127.0.0.1:1".parse().unwrap(),
+        };
+        let greeting = greet_all(&[nobody], &caller(), LONG).await;
+        assert_eq!(greeting, [Greeting::NoNode]);
+    }
+
+    #[tokio::test]
+    async fn silence_at_any_step_ends_in_time() {
+        let script = node(FLAGS, NAME, vec![Hear(b'r'), Hang]);
+        for steps in 1..=4 {
+            let mut script = script.iter().map(again).collect::<Vec<_>>();
+            script.truncate(steps);
+            script.push(Hang);
+            let started = Instant::now();
+            let greeting = greeted(script).await;
+            // Half a handshake is none; after the proof it is a silence all the same.
+            assert_eq!(greeting, Greeting::Silent, "{steps}");
+            assert!(started.elapsed() < SHORT * 4, "{steps}");
+        }
+    }
+
+    fn again(step: &Step) -> Step {
+        match step {
+            Hear(tag) => Hear(*tag),
+            Say(bytes) => Say(bytes.clone()),
+            Prove(cookie) => Prove(cookie),
+            Hang => Hang,
+        }
+    }
+
+    #[tokio::test]
+    async fn no_time_and_nobody_to_greet() {
+        assert_eq!(greet_all(&[], &caller(), LONG).await, []);
+        let call = peer(vec![Hang]).await;
+        let greeting = greet_all(&[call], &caller(), Duration::ZERO).await;
+        assert_eq!(greeting, [Greeting::NotTried]);
+    }
+
+    /// The figures are OTP's: `dist_util:gen_digest/2`.
+    #[test]
+    fn proofs() {
+        let expected = md5::digest(b"secret3000000000");
+        assert_eq!(proof(COOKIE, CHALLENGE), expected);
     }
 }

@@ -16,6 +16,7 @@ pub(crate) enum Command {
     NodeName(Own),
     Address(Own),
     Lookup(Lookup),
+    Doctor(Doctor),
     Help,
     Version,
 }
@@ -47,6 +48,13 @@ pub(crate) struct Lookup {
     pub(crate) timeout: Duration,
 }
 
+/// The same as for `address`, and how to print.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Doctor {
+    pub(crate) own: Own,
+    pub(crate) is_json: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordType {
     A,
@@ -61,7 +69,7 @@ where
     let mut parser = lexopt::Parser::from_args(args);
     match parser.next()? {
         None => Err(Failure::usage(
-            "say what to do: node-name, address or lookup",
+            "say what to do: node-name, address, lookup or doctor",
         )),
         Some(Long("help") | Short('h')) => Ok(Command::Help),
         Some(Long("version") | Short('V')) => Ok(Command::Version),
@@ -69,6 +77,7 @@ where
             Some("node-name") => own(&mut parser, Command::NodeName),
             Some("address") => own(&mut parser, Command::Address),
             Some("lookup") => lookup(&mut parser),
+            Some("doctor") => doctor(&mut parser),
             Some("help") => Ok(Command::Help),
             _ => Err(Failure::usage(format!("unknown command {command:?}"))),
         },
@@ -77,27 +86,62 @@ where
 }
 
 fn own(parser: &mut lexopt::Parser, command: fn(Own) -> Command) -> Result<Command, Failure> {
-    let mut own = Own {
-        basename: None,
-        query: None,
-        address: None,
-        family: None,
-        nameservers: vec![],
-        timeout: TIMEOUT,
-    };
+    let mut own = Own::new();
     while let Some(option) = parser.next()? {
         match option {
-            Long("basename") => own.basename = Some(basename(&text(parser)?)?),
-            Long("query") => own.query = Some(text(parser)?),
-            Long("address") => own.address = Some(which(&text(parser)?)?),
-            Long("family") => own.family = Some(family(&text(parser)?)?),
-            Long("nameserver") => own.nameservers.push(nameserver(&text(parser)?)?),
-            Long("timeout") => own.timeout = timeout(&text(parser)?)?,
             Long("help") | Short('h') => return Ok(Command::Help),
+            Long(name) => {
+                let name = name.to_owned();
+                own.set(&name, parser)?;
+            }
             other => return Err(other.unexpected().into()),
         }
     }
     Ok(command(own))
+}
+
+fn doctor(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
+    let mut own = Own::new();
+    let mut is_json = false;
+    while let Some(option) = parser.next()? {
+        match option {
+            Long("json") => is_json = true,
+            Long("help") | Short('h') => return Ok(Command::Help),
+            Long(name) => {
+                let name = name.to_owned();
+                own.set(&name, parser)?;
+            }
+            Value(query) if own.query.is_none() => own.query = Some(query.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Command::Doctor(Doctor { own, is_json }))
+}
+
+impl Own {
+    fn new() -> Self {
+        Self {
+            basename: None,
+            query: None,
+            address: None,
+            family: None,
+            nameservers: vec![],
+            timeout: TIMEOUT,
+        }
+    }
+
+    fn set(&mut self, option: &str, parser: &mut lexopt::Parser) -> Result<(), Failure> {
+        match option {
+            "basename" => self.basename = Some(basename(&text(parser)?)?),
+            "query" => self.query = Some(text(parser)?),
+            "address" => self.address = Some(which(&text(parser)?)?),
+            "family" => self.family = Some(family(&text(parser)?)?),
+            "nameserver" => self.nameservers.push(nameserver(&text(parser)?)?),
+            "timeout" => self.timeout = timeout(&text(parser)?)?,
+            other => return Err(Long(other).unexpected().into()),
+        }
+        Ok(())
+    }
 }
 
 fn lookup(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
@@ -336,7 +380,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense() {
         for (line, sentence) in [
-            ("", "say what to do: node-name, address or lookup"),
+            ("", "say what to do: node-name, address, lookup or doctor"),
             ("nodename", "unknown command \"nodename\""),
             ("--query a", "invalid option '--query'"),
             ("address --what", "invalid option '--what'"),

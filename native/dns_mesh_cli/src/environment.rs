@@ -1,8 +1,10 @@
 //! What the environment says where the command line does not.
 
+use dns_mesh::epmd::DEFAULT_PORT as EPMD;
 use dns_mesh::{AddressOption, Family, Request, check_basename};
 
 use crate::args::{Own, Which};
+use crate::doctor;
 use crate::failure::Failure;
 use crate::own::Job;
 use crate::query::{self, Item};
@@ -47,15 +49,40 @@ pub(crate) fn basename(own: &Own, variable: Variables<'_>) -> Result<String, Fai
     }
 }
 
-/// Everything that `node-name` and `address` go by.
-pub(crate) fn own_job(own: Own, variable: Variables<'_>) -> Result<Job, Failure> {
+fn items(own: &Own, variable: Variables<'_>) -> Result<Vec<Item>, Failure> {
     let items = match (&own.query, variable("DNS_CLUSTER_QUERY")) {
         (Some(query), _) => query::parse(query, "--query"),
         (None, Some(query)) => query::parse(&query, "DNS_CLUSTER_QUERY"),
         (None, None) => Ok(vec![]),
     };
+    items.map_err(Failure::usage)
+}
+
+/// Everything that `doctor` goes by.
+pub(crate) fn doctor_job(own: Own, variable: Variables<'_>) -> Result<doctor::Job, Failure> {
+    let items = items(&own, variable)?;
+    let basename = own.basename.clone().or_else(|| variable("RELEASE_NAME"));
+    let proto = flag("-proto_dist", variable);
+    let port = |text: String| text.parse().ok().filter(|&port| port > 0);
+    let own = own_job(own, variable)?;
+    Ok(doctor::Job {
+        items,
+        basename,
+        family: own.request.family.unwrap_or(Family::Inet),
+        request: own.request,
+        nameservers: own.nameservers,
+        epmd_port: variable("ERL_EPMD_PORT").and_then(port).unwrap_or(EPMD),
+        port: flag("-erl_epmd_port", variable).and_then(port),
+        cookie: variable("RELEASE_COOKIE").map(String::into_bytes),
+        is_tls: proto.is_some_and(|proto| proto.ends_with("_tls")),
+        timeout: own.timeout,
+    })
+}
+
+/// Everything that `node-name` and `address` go by.
+pub(crate) fn own_job(own: Own, variable: Variables<'_>) -> Result<Job, Failure> {
+    let items = items(&own, variable)?;
     let basename = own.basename.or_else(|| variable("RELEASE_NAME"));
-    let items = items.map_err(Failure::usage)?;
     let hosts = items
         .into_iter()
         .filter_map(|item| host(item, basename.as_deref()));
@@ -107,6 +134,15 @@ fn option(which: Which, variable: Variables<'_>) -> Result<AddressOption, Failur
 
 /// The IP version that the VM's distribution will speak: of the first `-proto_dist`, as in OTP.
 pub(crate) fn family(variable: Variables<'_>) -> Option<Family> {
+    match flag("-proto_dist", variable)? {
+        proto if proto.starts_with("inet6_") => Some(Family::Inet6),
+        proto if proto.starts_with("inet_") => Some(Family::Inet),
+        _ => None,
+    }
+}
+
+/// What stands behind a flag for the VM.
+fn flag(name: &str, variable: Variables<'_>) -> Option<String> {
     let flags = FLAGS
         .into_iter()
         .filter_map(variable)
@@ -115,12 +151,8 @@ pub(crate) fn family(variable: Variables<'_>) -> Option<Family> {
     let mut words = flags
         .split_whitespace()
         .map(|word| word.trim_matches(['"', '\'']));
-    words.find(|&word| word == "-proto_dist")?;
-    match words.next()? {
-        proto if proto.starts_with("inet6_") => Some(Family::Inet6),
-        proto if proto.starts_with("inet_") => Some(Family::Inet),
-        _ => None,
-    }
+    words.find(|&word| word == name)?;
+    words.next().map(Into::into)
 }
 
 #[cfg(test)]
