@@ -353,6 +353,7 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
       for node <- [a, b], do: mesh!(node, dns)
       assert TestNode.await_nodes(a, [b])
       :ok = TestNode.call(b, DNSMesh, :leave, [])
+
       # Over the same link, and so after the word that it leaves, which the end of the link would lose else.
       TestNode.call(b, GenServer, :call, [{DNSMesh, a.name}, :status])
       TestNode.call(b, :erlang, :disconnect_node, [:"app@127.0.0.2"])
