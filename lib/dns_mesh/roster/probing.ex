@@ -7,7 +7,7 @@ defmodule DNSMesh.Roster.Probing do
   alias DNSMesh.Roster.{Book, Damping, Outlook}
 
   @floor 5_000
-  @hot_floor 400
+  @hot_floor 200
   @hot 5_000
 
   # A VM that dies may lose its links before its port is closed, and with a fixed port the next one has the same: only who
@@ -103,7 +103,7 @@ defmodule DNSMesh.Roster.Probing do
     # Not sooner than it may be, and so that status/1 says when it will be.
     delay =
       if hot?(peer, now),
-        do: @hot_floor + 100,
+        do: @hot_floor + 50,
         else: max(nobody_delay(roster, peer, chance), @floor)
 
     peer = Peer.enter(peer, :waiting, verdict, now)
