@@ -119,8 +119,8 @@ defmodule DNSMesh.Poller do
     end
   end
 
-  # Another member's question, or a mistake.
-  def handle_call(message, from, state) do
+  # Another member's question, or a mistake. Beside a :resolver module there is nothing to probe with.
+  def handle_call(message, from, %{config: %{resolver: nil}} = state) do
     case Members.read(message) do
       {:ok, {kind, _} = question} when kind == :reach ->
         {:noreply, answer(state, question, from)}
@@ -132,6 +132,8 @@ defmodule DNSMesh.Poller do
         {:reply, {:error, :unknown_call}, state}
     end
   end
+
+  def handle_call(_message, _from, state), do: {:reply, {:error, :unknown_call}, state}
 
   @impl true
   def handle_cast(:poll, state), do: {:noreply, poll(state)}

@@ -103,6 +103,16 @@ defmodule DNSMesh.ResolverModuleTest do
 
   defp peers(name), do: for(peer <- DNSMesh.status(name).peers, do: {peer.name, peer.state})
 
+  test "members' questions are none that it understands: it cannot probe", %{test: name} do
+    pid = start!(name, resolver: resolver())
+
+    for question <- [{:reach, "app@10.0.0.9"}, {:members, "app@10.0.0.8", ["app@10.0.0.9"]}] do
+      assert GenServer.call(pid, {:dns_mesh, 1, question}) == {:error, :unknown_call}
+    end
+
+    assert GenServer.whereis(name) == pid
+  end
+
   describe "dns_cluster's promises:" do
     test "what is found and not listed is connected, under the module's basename", %{test: name} do
       module =
