@@ -106,4 +106,59 @@ defmodule DNSMesh.DoctorTest do
     sick(a, :port_closed, says: "app@127.0.0.3", fix: "start the node there")
     well(a, [TestNode.start!(name: "app@127.0.0.3", epmd: {:fixed, port})])
   end
+
+  test "who is refused by policy is left alone, by probes and by the cookie" do
+    port = Ports.free_port()
+    hung = start_supervised!({HungPeer, ip: "127.0.0.3", port: port})
+    a = TestNode.start!(name: "app@127.0.0.2", epmd: {:fixed, port})
+    opts = Keyword.delete(options(dns!(["127.0.0.3"])), :basename)
+    Mesh.start!(a, opts ++ [allow: ["10.0.0.0/8"]])
+    assert %{verdict: :not_allowed} = doctor(a)
+    assert HungPeer.accepted(hung) == 0
+  end
+
+  test "while no name server answers, the peers that are known are examined all the same" do
+    port = Ports.free_port()
+    dns = dns!(["127.0.0.2", "127.0.0.3", "127.0.0.4"])
+    [a, b] = for n <- 2..3, do: TestNode.start!(name: "app@127.0.0.#{n}", epmd: {:fixed, port})
+    Mesh.start!(a, Keyword.delete(options(dns), :basename))
+    assert TestNode.await_nodes(a, [b])
+    ScriptedDNS.put(dns, {"app.internal", :a}, :servfail)
+
+    diagnosis =
+      sick(a, :server_failed, says: "1 of 2 peers connected. ", fix: "mend that name server")
+
+    assert [{"app@127.0.0.4", false}, {"app@127.0.0.3", true}] =
+             for(
+               %{step: :peer, said: said} = row when said != "this node itself" <-
+                 diagnosis.table,
+               do: {row.subject, row.ok}
+             )
+  end
+
+  test "a source is not asked by the doctor, for it is never asked twice at once" do
+    {:module, source, code, _} =
+      defmodule Noting do
+        def discover(_arg, _context) do
+          {:parent, asker} = Process.info(self(), :parent)
+          :persistent_term.put({__MODULE__, asker}, true)
+          {:ok, ["app@127.0.0.3"]}
+        end
+
+        def askers do
+          for {{__MODULE__, asker}, true} <- :persistent_term.get(), do: asker
+        end
+      end
+
+    port = Ports.free_port()
+    a = TestNode.start!(name: "app@127.0.0.2", epmd: {:fixed, port})
+    {:module, _} = TestNode.call(a, :code, :load_binary, [source, ~c"noting", code])
+    Mesh.start!(a, query: {source, nil})
+    Mesh.await_rounds(a, 1)
+    assert %{verdict: :port_closed} = doctor(a)
+
+    assert TestNode.call(a, source, :askers, []) == [
+             TestNode.call(a, Process, :whereis, [DNSMesh])
+           ]
+  end
 end
