@@ -82,12 +82,16 @@ defmodule DNSMesh.Doctor do
              do: {:apart, config, nil}
 
       {:error, nil} ->
-        with %Config{} = config <- config(name, []), do: {:not_running, config, nil}
+        with %Config{} = config <- config(name, []), do: {missing(), config, nil}
 
       {:error, {config, _, _, _, _} = instance} ->
         {:running, config, instance}
     end
   end
+
+  # `bin/app eval` runs beside the application, which is another VM.
+  defp missing,
+    do: if(System.get_env("RELEASE_COMMAND") == "eval", do: :apart, else: :not_running)
 
   defp config(name, options) do
     with :ignore <- Config.new!([name: name] ++ options), do: :unset

@@ -24,6 +24,28 @@ defmodule DNSMesh.DoctorTest do
     assert capture_io(fn -> DNSMesh.doctor(:nobody, options(dns, print: false)) end) == ""
   end
 
+  test "in a release's eval, beside the application, the query is examined by itself" do
+    dns = dns!(["127.0.0.3"])
+    port = Ports.free_port()
+    options = [nameservers: [ScriptedDNS.address(dns)], basename: "app"]
+    b = TestNode.start!(name: "app@127.0.0.3", epmd: {:fixed, port})
+
+    env = [
+      {"RELEASE_COMMAND", "eval"},
+      {"DNS_CLUSTER_QUERY", "127.0.0.3"},
+      {"RELEASE_NAME", "app"}
+    ]
+
+    a = TestNode.start!(epmd: {:fixed, port}, env: env)
+    # The address is this machine's: it is the application's own node that is listed.
+    assert %{verdict: :only_myself, table: table} = doctor(a)
+    assert %{ok: true, said: said} = Enum.find(table, &(&1.step == :peer))
+    assert said =~ "this machine: port #{port} open; takes the cookie"
+    elsewhere = [query: "app.internal", address: "127.0.0.9"] ++ options
+    assert %{verdict: :reachable} = doctor(a, elsewhere)
+    assert TestNode.nodes(b) == []
+  end
+
   test "wrong options are told" do
     for {opts, message} <- [
           {[query: "a", timeout: 1], ~r/expected :timeout to be an integer/},
@@ -43,6 +65,7 @@ defmodule DNSMesh.DoctorTest do
     {time, diagnosis} = :timer.tc(fn -> DNSMesh.doctor(:nobody, opts) end)
     assert diagnosis.verdict == :server_silent
     assert diagnosis.sentence =~ ScriptedDNS.address(dns)
+    assert diagnosis.sentence =~ ~r/no answer in [4-9]\d\d ms/
     assert time < 1_000_000
     refute_receive _anything, 300
   end

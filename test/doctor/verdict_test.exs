@@ -150,6 +150,7 @@ defmodule DNSMesh.Doctor.VerdictTest do
        "no name yet, so it can join nobody: there is no cookie: set RELEASE_COOKIE", "says"},
       {:not_distributed, [alive?: false, node: nil, obstacle: :manual], "distribution: :manual",
        "leave :distribution out"},
+      {:not_distributed, [alive?: false, node: nil], "it is about to take one", "wait"},
       {:short_names, one(barred(@c, {:refused, :short_names})), "has a short name",
        "without --sname"},
       {:long_names, one(barred(@c, {:refused, :long_names})), "has a long name", "--sname"},

@@ -219,6 +219,9 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
       mesh!(a, dns)
       sick(a, :not_admitted, says: "net_kernel:allow/1", fix: "add app@127.0.0.2 to that list")
       TestNode.call(b, :net_kernel, :allow, [[:"app@127.0.0.2"]])
+      # Looked at from outside, for it is let in under its own name only.
+      looks = [query: "app@app.internal", nameservers: [ScriptedDNS.address(dns)]]
+      assert doctor(a, looks).healthy?
       well(a, [b])
     end
 

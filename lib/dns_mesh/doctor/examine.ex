@@ -73,9 +73,27 @@ defmodule DNSMesh.Doctor.Examine do
 
     facts
     |> peers(config, instance, world, %{me(distribution, config) | by: me.by})
+    |> count_in()
     |> knock(vm, started + div(timeout * 4, 5))
     |> Greetings.add(config, started + timeout)
+    |> count_out()
     |> Map.put(:took, now() - started)
+  end
+
+  # Beside a VM that is no node there may run one that is what is listed here: it is looked at as the others are, and not
+  # judged, for this may be asked before it starts.
+  defp count_in(%{alive?: true} = facts), do: facts
+
+  defp count_in(facts) do
+    selves = for self <- facts.selves, do: %{self | policy: :join}
+    %{facts | peers: facts.peers ++ selves}
+  end
+
+  defp count_out(%{alive?: true} = facts), do: facts
+
+  defp count_out(facts) do
+    {peers, selves} = Enum.split(facts.peers, length(facts.peers) - length(facts.selves))
+    %{facts | peers: peers, selves: for(self <- selves, do: %{self | policy: {:refused, :self}})}
   end
 
   ## DNS
@@ -238,13 +256,14 @@ defmodule DNSMesh.Doctor.Examine do
 
   defp peers(facts, config, instance, world, me) do
     fresh = listed(facts.lookups, me)
-    remembered = remembered(instance, fresh, unsure?(facts.lookups))
+    remembered = remembered(instance, unsure?(facts.lookups))
+    known = known_peers(instance)
 
     all =
       for {name, {ips, verdict, query}} <- Map.merge(remembered, fresh) do
         peer(name, ips, judge(name, {ips, verdict}, config, world), query)
         |> linked(world)
-        |> noted(instance)
+        |> noted(known[name])
       end
 
     {selves, peers} = Enum.split_with(all, &(&1.policy == {:refused, :self}))
@@ -272,9 +291,9 @@ defmodule DNSMesh.Doctor.Examine do
     end)
   end
 
-  defp remembered(nil, _fresh, _unsure?), do: %{}
+  defp remembered(nil, _unsure?), do: %{}
 
-  defp remembered({_config, roster, _lookups, _own_name, _now}, _fresh, unsure?) do
+  defp remembered({_config, roster, _lookups, _own_name, _now}, unsure?) do
     for %{name: name} = peer <- Roster.peers(roster),
         peer.state == :connected or (unsure? and peer.missing_since == nil),
         into: %{},
@@ -314,17 +333,16 @@ defmodule DNSMesh.Doctor.Examine do
     end
   end
 
+  defp known_peers(nil), do: %{}
+
+  defp known_peers({_config, roster, _lookups, _own_name, at}),
+    do: for(peer <- Roster.peers(roster), into: %{}, do: {peer.name, {peer, at}})
+
   defp noted(peer, nil), do: peer
 
-  defp noted(peer, {_config, roster, _lookups, _own_name, at}) do
-    case Enum.find(Roster.peers(roster), &(&1.name == peer.name)) do
-      nil ->
-        peer
-
-      known ->
-        next = known.next_at && max(0, known.next_at - at)
-        %{peer | state: known.state, reason: known.reason, next_attempt: next}
-    end
+  defp noted(peer, {known, at}) do
+    next = known.next_at && max(0, known.next_at - at)
+    %{peer | state: known.state, reason: known.reason, next_attempt: next}
   end
 
   ## Their doors

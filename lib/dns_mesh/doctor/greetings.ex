@@ -13,21 +13,35 @@ defmodule DNSMesh.Doctor.Greetings do
   def add(%Facts{distribution: %{tls?: true}} = facts, _config, _until), do: facts
 
   def add(facts, config, until) do
-    groups =
+    calls =
       for peer <- facts.peers, target = target(peer) do
-        {cookie(facts, config, peer.name), target}
+        {{"#{@basename}@#{host(facts)}", cookie(facts, config, peer.name)}, target}
       end
-      |> Enum.group_by(&elem(&1, 0), &elem(&1, 1))
 
+    greetings = greet(calls, until)
+    greetings = Map.merge(greetings, greet(as_ourselves(calls, greetings, facts), until))
+    %{facts | peers: for(peer <- facts.peers, do: %{peer | greeting: greetings[peer.name]})}
+  end
+
+  # A list of those that may connect holds this node's name, and not the doctor's. Then under that, and no further than to
+  # see whether it is let in.
+  defp as_ourselves(calls, greetings, %{alive?: true, node: node}) do
+    for {_caller, {name, _, _, _} = target} <- calls,
+        greetings[name] == :not_allowed,
+        do: {{node, nil}, target}
+  end
+
+  defp as_ourselves(_calls, _greetings, _facts), do: []
+
+  defp greet(calls, until) do
     timeout = max(until - now(), 1)
 
     asked =
-      for {cookie, targets} <- groups, into: %{} do
-        {Resolver.greet(targets, {"#{@basename}@#{host(facts)}", cookie}, timeout), []}
+      for {caller, targets} <- Enum.group_by(calls, &elem(&1, 0), &elem(&1, 1)), into: %{} do
+        {Resolver.greet(targets, caller, timeout), []}
       end
 
-    greetings = collect(asked, %{}, Resolver.patience(timeout))
-    %{facts | peers: for(peer <- facts.peers, do: %{peer | greeting: greetings[peer.name]})}
+    collect(asked, %{}, Resolver.patience(timeout))
   end
 
   defp target(%{door: {:ok, port}, ips: ips, name: name}) do

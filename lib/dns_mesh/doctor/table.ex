@@ -131,7 +131,14 @@ defmodule DNSMesh.Doctor.Table do
 
   ## Peers
 
-  defp self(peer), do: row(:peer, peer.name, true, "this node itself")
+  defp self(%{door: nil} = peer), do: row(:peer, peer.name, true, "this node itself")
+
+  # Looked at from beside it.
+  defp self(peer) do
+    ok = if match?({:welcome, _kind, _cookie}, peer.greeting), do: true
+    said = findings(%{peer | policy: :join}) |> Enum.join("; ")
+    row(:peer, peer.name, ok, "this machine: " <> said)
+  end
 
   defp peers(facts) do
     {well, ailing} = facts.peers |> Enum.map(&peer(&1, facts)) |> Enum.split_with(& &1.ok)

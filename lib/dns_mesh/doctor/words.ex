@@ -3,7 +3,7 @@ defmodule DNSMesh.Doctor.Words do
   # What a verdict says to a person: the sentence, and the one thing to do. Pure. Whoever does what is said here literally
   # has mended it.
 
-  alias DNSMesh.{Error, IP, NodeName}
+  alias DNSMesh.{Answer, Error, IP, NodeName}
   alias DNSMesh.Doctor.{Facts, Verdict, Verdicts}
 
   @spec say(Verdicts.kind(), Verdict.about(), Facts.t()) ::
@@ -108,15 +108,20 @@ defmodule DNSMesh.Doctor.Words do
   ## This node
 
   defp verdict(:not_distributed, _about, %{obstacle: :manual} = _facts) do
-    {"This node is not distributed, and distribution: :manual keeps DNSMesh from changing that.",
+    {"this node is not distributed, and distribution: :manual keeps DNSMesh from changing that.",
      "leave :distribution out; or start the VM with a name: elixir --name app@10.0.0.5 --cookie SECRET -S mix run --no-halt, " <>
        "with this machine's own address."}
+  end
+
+  defp verdict(:not_distributed, _about, %{obstacle: nil, own: {:ok, _address}}) do
+    {"this node has no name yet: it is about to take one.",
+     "wait for the next poll, and ask again."}
   end
 
   defp verdict(:not_distributed, _about, facts) do
     why = facts.obstacle || unnamed(facts.own)
 
-    {"This node has no name yet, so it can join nobody: #{Error.message(why)}.",
+    {"this node has no name yet, so it can join nobody: #{Error.message(why)}.",
      "do as it says; DNSMesh tries again at each poll. See DNSMesh.status() and the log for more."}
   end
 
@@ -377,14 +382,13 @@ defmodule DNSMesh.Doctor.Words do
       "boot every node for IPv4: without -proto_dist inet6_tcp in ERL_AFLAGS, ERL_FLAGS, ELIXIR_ERL_OPTIONS and vm.args."
 
   defp listed(facts) do
-    for %{query: query, result: {:ok, answer}} <- facts.lookups, answer.records != [] do
-      "#{query.text} gives #{answer |> DNSMesh.Answer.addresses() |> some_ips()}"
+    for %{query: query, type: type, result: {:ok, %{records: [_ | _]} = answer}} <- facts.lookups do
+      if type == :names,
+        do: "#{query.text} lists #{counted(answer.records, "name", "names")}",
+        else: "#{query.text} gives #{answer |> Answer.addresses() |> some_ips()}"
     end
     |> Enum.uniq()
     |> Enum.join(", ")
-  rescue
-    # A source's answer holds names.
-    _not_addresses -> facts.lookups |> Enum.map(& &1.query.text) |> Enum.uniq() |> Enum.join(", ")
   end
 
   defp some_ips(ips) do
