@@ -65,7 +65,9 @@ defmodule DNSMesh.DoctorTest do
     {time, diagnosis} = :timer.tc(fn -> DNSMesh.doctor(:nobody, opts) end)
     assert diagnosis.verdict == :server_silent
     assert diagnosis.sentence =~ ScriptedDNS.address(dns)
-    assert diagnosis.sentence =~ ~r/no answer in [4-9]\d\d ms/
+    [_, ms] = Regex.run(~r/no answer in (\d+) ms/, diagnosis.sentence)
+    # The lookup's own deadline, not that of all.
+    assert String.to_integer(ms) < 1_000
     assert time < 1_000_000
     refute_receive _anything, 300
   end
