@@ -122,7 +122,7 @@ defmodule DNSMesh.Poller do
   # Another member's question, or a mistake. Beside a :resolver module there is nothing to probe with.
   def handle_call(message, from, %{config: %{resolver: nil}} = state) do
     case Members.read(message) do
-      {:ok, {kind, _} = question} when kind == :reach ->
+      {:ok, {:reach, _} = question} ->
         {:noreply, answer(state, question, from)}
 
       {:ok, {:members, _, _} = question} ->

@@ -40,7 +40,7 @@ defmodule DNSMesh.Roster.Asking do
   @type answer :: :ok | :dead | :silent | :no_answer | :no_mesh
 
   defstruct probing: %{},
-            # nil | %{target: name, stage: :asking | :looking, started: ms}
+            # nil | %{target: name, stage: :asking | :looking}
             deciding: nil,
             next_at: nil,
             # Since when this node has had no links and been refused, the silent ones it was refused for, and whether it
@@ -50,7 +50,7 @@ defmodule DNSMesh.Roster.Asking do
 
   @type t :: %__MODULE__{
           probing: %{NodeName.t() => integer()},
-          deciding: nil | %{target: NodeName.t(), stage: :asking | :looking, started: integer()},
+          deciding: nil | %{target: NodeName.t(), stage: :asking | :looking},
           next_at: integer() | nil,
           kept_out: nil | %{since: integer(), silent: [NodeName.t()], tried?: boolean()},
           wake_at: integer() | nil
@@ -118,7 +118,7 @@ defmodule DNSMesh.Roster.Asking do
         look(peer.name, {roster, effects}, now)
 
       members ->
-        roster = deciding(roster, peer.name, :asking, now)
+        roster = deciding(roster, peer.name, :asking)
         {roster, [{:ask, peer.name, members} | effects]}
     end
   end
@@ -167,7 +167,7 @@ defmodule DNSMesh.Roster.Asking do
   defp look(target, {roster, effects}, now) do
     case Outlook.silent(roster) -- [target] do
       [] -> join(target, {roster, effects}, now)
-      silent -> {deciding(roster, target, :looking, now), [{:look, target, silent} | effects]}
+      silent -> {deciding(roster, target, :looking), [{:look, target, silent} | effects]}
     end
   end
 
@@ -349,8 +349,8 @@ defmodule DNSMesh.Roster.Asking do
     end
   end
 
-  defp deciding(roster, target, stage, now),
-    do: put_in(roster.asking.deciding, %{target: target, stage: stage, started: now})
+  defp deciding(roster, target, stage),
+    do: put_in(roster.asking.deciding, %{target: target, stage: stage})
 
   defp undecided(roster), do: put_in(roster.asking.deciding, nil)
 
