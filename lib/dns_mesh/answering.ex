@@ -14,20 +14,32 @@ defmodule DNSMesh.Answering do
   # Whoever was told our members is about to join: the next one to ask hears of it already.
   @promise 5_000
 
+  # And so is, most likely, whom another member has just asked about.
+  @let_in 500
+
   # Bounds against a member gone mad; what is above is not answered, and no answer is a no.
   @max_pending 256
   @max_known 2_048
 
-  defstruct known: %{}, probing: MapSet.new(), pending: [], promised: %{}
+  # As many as are probed at once.
+  @max_lower 16
+
+  defstruct known: %{}, probing: MapSet.new(), pending: [], promised: %{}, let_in: %{}
 
   @type answer :: :ok | :dead | :silent | :unknown
   @type t :: %__MODULE__{
           known: %{NodeName.t() => {answer(), at :: integer()}},
           probing: MapSet.t(NodeName.t()),
           pending: [%{from: GenServer.from(), about: [NodeName.t()], reply: term()}],
-          promised: %{NodeName.t() => until :: integer()}
+          promised: %{NodeName.t() => until :: integer()},
+          let_in: %{NodeName.t() => until :: integer()}
         }
-  @type me :: %{node: NodeName.t() | nil, leaving?: boolean(), members: [NodeName.t()]}
+  @type me :: %{
+          node: NodeName.t() | nil,
+          leaving?: boolean(),
+          busy?: boolean(),
+          members: [NodeName.t()]
+        }
   @type effect :: {:reply, GenServer.from(), term()} | {:check, [NodeName.t()]}
 
   @doc "A member asks."
@@ -35,19 +47,38 @@ defmodule DNSMesh.Answering do
   def asked(answering, {:reach, node}, from, %{node: node} = me, _now),
     do: {answering, [reply(from, if(me.leaving?, do: :dead, else: :ok))]}
 
-  def asked(answering, {:reach, name}, from, _me, now),
-    do: find(answering, %{from: from, about: [name], reply: :reach}, now)
+  def asked(answering, {:reach, _name}, from, %{busy?: true}, _now),
+    do: {answering, [reply(from, :busy)]}
+
+  def asked(answering, {:reach, name}, from, _me, now) do
+    let_in = Map.put(current(answering.let_in, now), name, now + @let_in)
+    find(%{answering | let_in: let_in}, %{from: from, about: [name], reply: :reach}, now)
+  end
 
   def asked(answering, {:members, _asker, _silent}, from, %{leaving?: true}, _now),
     do: {answering, [reply(from, :leaving)]}
 
   def asked(answering, {:members, asker, silent}, from, me, now) do
-    promised = for {name, until} <- answering.promised, until > now, into: %{}, do: {name, until}
+    let_in = Map.keys(current(answering.let_in, now)) -- [asker | me.members]
+
+    if Enum.any?(silent, &(&1 in let_in)),
+      do: {answering, [reply(from, :busy)]},
+      else: tell_members(answering, asker, silent, from, me, now)
+  end
+
+  defp tell_members(answering, asker, silent, from, me, now) do
+    promised = current(answering.promised, now)
     members = Enum.uniq(me.members ++ Map.keys(promised)) -- [asker]
     answering = %{answering | promised: Map.put(promised, asker, now + @promise)}
-    about = Enum.filter(silent, &(&1 in members))
+    about = about(members, asker, silent)
     find(answering, %{from: from, about: about, reply: {:members, members}}, now)
   end
+
+  defp current(times, now), do: Map.filter(times, fn {_name, until} -> until > now end)
+
+  # Of those who are silent to the asker our members count; who has none tells of those to whom it may have to give way.
+  defp about([], asker, silent), do: silent |> Enum.filter(&(&1 < asker)) |> Enum.take(@max_lower)
+  defp about(members, _asker, silent), do: Enum.filter(silent, &(&1 in members))
 
   defp find(%{pending: pending} = answering, _question, _now)
        when length(pending) >= @max_pending,

@@ -33,6 +33,7 @@ defmodule DNSMesh.Error do
   | `{:dead, what}` | waiting | probed before it is dialled: no epmd (`:refused_epmd`), no such name registered there (`:not_registered`), or nobody at the port (`:refused`) |
   | `{:unreachable_for, node}` | held | that member cannot reach it, so joining it would have links cut |
   | `{:member_unreachable, node}` | held | it is linked to that node, which this one cannot reach |
+  | `{:gives_way, node}` | held | for two intervals at most: nobody is linked yet, that node, which this one cannot reach, can reach it too, and the lower name goes first |
   | `:leaving` | held | it has said that it stops |
   | `:not_distributed` | waiting | this node is not distributed |
   | `:atom_budget` | waiting | too many new names lately: one atom for each is never freed |
@@ -119,6 +120,7 @@ defmodule DNSMesh.Error do
           | {:dead, :refused_epmd | :not_registered | :refused}
           | {:unreachable_for, String.t()}
           | {:member_unreachable, String.t()}
+          | {:gives_way, String.t()}
           | :leaving
           | :short_names
           | :long_names
@@ -220,6 +222,9 @@ defmodule DNSMesh.Error do
 
   def message({:member_unreachable, node}),
     do: "it is linked to #{node}, which this node cannot reach"
+
+  def message({:gives_way, node}),
+    do: "#{node}, which it reaches and this node does not, goes first"
 
   def message(:leaving), do: "it has said that it stops"
   def message(:short_names), do: "this node runs with short names, whose hosts have no dot"

@@ -59,7 +59,7 @@ defmodule DNSMesh.Members do
     end)
   end
 
-  defp heard({:reply, {:dns_mesh, @version, answer}}) when answer in [:ok, :dead, :silent],
+  defp heard({:reply, {:dns_mesh, @version, answer}}) when answer in [:ok, :dead, :silent, :busy],
     do: answer
 
   defp heard({:reply, {:dns_mesh, @version, _unknown}}), do: :no_answer
@@ -93,7 +93,7 @@ defmodule DNSMesh.Members do
        when is_list(names) and is_map(answers),
        do: {:ok, Enum.filter(names, &is_binary/1), answers}
 
-  defp members({:dns_mesh, @version, :leaving}), do: :leaving
+  defp members({:dns_mesh, @version, told}) when told in [:leaving, :busy], do: told
   defp members(_of_another_version), do: :failed
 
   # In every OTP from 25 to 29, and in no documentation.

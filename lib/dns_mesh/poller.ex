@@ -123,7 +123,7 @@ defmodule DNSMesh.Poller do
   def handle_call(message, from, %{config: %{resolver: nil}} = state) do
     case Members.read(message) do
       {:ok, {:reach, _} = question} ->
-        {:noreply, answer(state, question, from)}
+        {:noreply, state |> answer(question, from) |> roster(:consulted)}
 
       {:ok, {:members, _, _} = question} ->
         {:noreply, state |> answer(question, from) |> roster(:promised)}
@@ -396,6 +396,7 @@ defmodule DNSMesh.Poller do
     me = %{
       node: state.me && state.me.node,
       leaving?: state.roster.leaving?,
+      busy?: busy?(state, question, from),
       members:
         Enum.uniq(
           for(node <- Node.list(), do: Atom.to_string(node)) ++ Roster.engaged(state.roster)
@@ -405,6 +406,11 @@ defmodule DNSMesh.Poller do
     {answering, effects} = Answering.asked(state.answering, question, from, me, now())
     reply(%{state | answering: answering}, effects)
   end
+
+  defp busy?(state, {:reach, target}, {asker, _tag}),
+    do: Roster.busy?(state.roster, Atom.to_string(node(asker)), target, now())
+
+  defp busy?(_state, _look, _from), do: false
 
   defp learnt(state, found) do
     {answering, effects} = Answering.learnt(state.answering, found, now())

@@ -37,6 +37,7 @@ defmodule DNSMesh.Roster do
              | :busy
              | :failed}
           | :promised
+          | :consulted
           | {:leaving, NodeName.t()}
           | :leave
           | :wake
@@ -111,6 +112,7 @@ defmodule DNSMesh.Roster do
   defp on({:looked, target, outcome}, acc, now), do: Asking.looked(acc, target, outcome, now)
 
   defp on(:promised, {roster, effects}, now), do: {Asking.promised(roster, now), effects}
+  defp on(:consulted, {roster, effects}, now), do: {Asking.consulted(roster, now), effects}
 
   # Until it comes back, or for a minute.
   defp on({:leaving, name}, {roster, effects} = acc, now) do
@@ -171,6 +173,10 @@ defmodule DNSMesh.Roster do
   @doc "Whom this node is about to join."
   @spec engaged(t()) :: [NodeName.t()]
   defdelegate engaged(roster), to: Outlook
+
+  @doc "Whether a member that asks about a target is to ask again later."
+  @spec busy?(t(), asker :: NodeName.t(), target :: NodeName.t(), integer()) :: boolean()
+  defdelegate busy?(roster, asker, target, now), to: Outlook
 
   @doc "When there is something to be done if nothing happens before; nil when there is not."
   @spec wake_at(t()) :: integer() | nil

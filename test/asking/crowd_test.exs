@@ -28,7 +28,7 @@ defmodule DNSMesh.Asking.CrowdTest do
       asked =
         for asker <- nodes, member <- nodes, _twice <- 1..2 do
           to = {DNSMesh, member.name}
-          Task.async(fn -> TestNode.call(asker, GenServer, :call, [to, question]) end)
+          Task.async(fn -> ask(asker, to, question) end)
         end
 
       assert asked |> Task.await_many() |> Enum.uniq() == [{:dns_mesh, 1, :ok}]
@@ -38,6 +38,14 @@ defmodule DNSMesh.Asking.CrowdTest do
     assert ask_all.() == @members
     # Each has it for ten seconds.
     assert ask_all.() == @members
+  end
+
+  # Who has just been linked asks to be asked again.
+  defp ask(asker, to, question) do
+    case TestNode.call(asker, GenServer, :call, [to, question]) do
+      {:dns_mesh, 1, :busy} -> ask(asker, to, question)
+      answer -> answer
+    end
   end
 
   test "n members that find a new target in the same answer make no more than two connects each before they dial" do

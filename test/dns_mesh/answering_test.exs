@@ -8,7 +8,11 @@ defmodule DNSMesh.AnsweringTest do
   @c "app@10.0.0.3"
 
   defp me(overrides \\ []),
-    do: Map.merge(%{node: "app@10.0.0.9", leaving?: false, members: [@a, @b]}, Map.new(overrides))
+    do:
+      Map.merge(
+        %{node: "app@10.0.0.9", leaving?: false, busy?: false, members: [@a, @b]},
+        Map.new(overrides)
+      )
 
   defp ask(answering \\ %Answering{}, question, from, now, me \\ me()),
     do: Answering.asked(answering, question, from, me, now)
@@ -48,6 +52,38 @@ defmodule DNSMesh.AnsweringTest do
   test "probes of our own count too" do
     {answering, []} = Answering.learnt(%Answering{}, %{@c => {:ok, 9_100}}, 0)
     assert {_, [{:reply, :one, _}]} = ask(answering, {:reach, @c}, :one, 100)
+  end
+
+  test "one that is about to let in another node says so, but for a question about itself" do
+    assert {_, [told]} = ask(%Answering{}, {:reach, @c}, :one, 0, me(busy?: true))
+    assert told == reply(:one, :busy)
+    assert {_, [told]} = ask(%Answering{}, {:reach, "app@10.0.0.9"}, :one, 0, me(busy?: true))
+    assert told == reply(:one, :ok)
+  end
+
+  test "one that another member has just asked about may be about to come in: who cannot reach it looks again later" do
+    {answering, _} = ask({:reach, @c}, :one, 0)
+    other = "app@10.0.0.8"
+    assert {^answering, [told]} = ask(answering, {:members, other, [@c]}, :two, 499)
+    assert told == reply(:two, :busy)
+    # Others need not wait, and half a second later it is in, or is not.
+    assert {_, [{:reply, :two, told}]} = ask(answering, {:members, other, []}, :two, 499)
+    assert told == Members.answer({:members, [@a, @b], %{}})
+    assert {_, [{:reply, :two, _members}]} = ask(answering, {:members, other, [@c]}, :two, 500)
+    assert {_, [{:reply, :two, _members}]} = ask(answering, {:members, @c, [@c]}, :two, 1)
+  end
+
+  test "one without links tells which of those before the asker it can reach, a bounded number" do
+    question = {:members, @b, [@a, @c, "not a name"]}
+    {answering, effects} = ask(%Answering{}, question, :one, 0, me(members: []))
+    assert effects == [{:check, [@a]}]
+    {_, effects} = Answering.learnt(answering, %{@a => {:ok, 9_100}}, 5)
+    assert effects == [reply(:one, {:members, [], %{@a => :ok}})]
+
+    many = for n <- 100..199, do: "app@10.0.0.#{n}"
+    question = {:members, "app@10.0.0.2", many}
+    assert {_, [{:check, checked}]} = ask(%Answering{}, question, :one, 0, me(members: []))
+    assert length(checked) == 16
   end
 
   test "whom this node is linked to, and which of the silent ones it can reach" do

@@ -94,11 +94,129 @@ defmodule DNSMesh.AskingTest do
       assert joins(effects) == []
 
       {roster, effects} =
-        play(roster, [{5, found([{@a, {:dead, :refused}}, {@b, :ok}, {@c, :ok}])}])
+        play(roster, [{5, found([{@a, :ok}, {@b, {:dead, :refused}}, {@c, :ok}])}])
+
+      assert joins(effects) == [@a]
+      assert state(roster, @b) == {:waiting, {:dead, :refused}}
+      assert state(roster, @c) == {:new, nil}
+    end
+
+    test "just started, waits for a lower one to come up, which it probes five times a second" do
+      {roster, effects} =
+        play(lonely([@a, @b]) ++ [{5, found([{@a, {:dead, :not_registered}}, {@b, :ok}])}])
+
+      assert joins(effects) == []
+      assert Roster.wake_at(roster) == 205
+      {roster, effects} = play(roster, [{205, :wake}, {255, :wake}])
+      assert {probes(effects), joins(effects)} == {[@a], []}
+      {_roster, effects} = play(roster, [{260, found([{@a, :ok}])}, {405, :wake}])
+      assert joins(effects) == [@a]
+    end
+
+    test "waits for a lower one no longer than 1.5 s" do
+      down = found([{@a, {:dead, :refused}}, {@b, :ok}])
+      {roster, _} = play(lonely([@a, @b]) ++ [{5, down}])
+
+      {effects, at} =
+        Enum.reduce_while(Stream.iterate(255, &(&1 + 50)), roster, fn at, roster ->
+          {roster, effects} = play(roster, [{at, :wake}])
+
+          {roster, more} =
+            if probes(effects) == [], do: {roster, []}, else: play(roster, [{at, down}])
+
+          if joins(effects ++ more) == [],
+            do: {:cont, roster},
+            else: {:halt, {effects ++ more, at}}
+        end)
 
       assert joins(effects) == [@b]
-      assert state(roster, @a) == {:waiting, {:dead, :refused}}
-      assert state(roster, @c) == {:new, nil}
+      assert at in 1_500..1_750
+    end
+
+    test "waits neither for one above the target or itself, nor for the silent, nor for what policy refuses" do
+      above = "app@10.0.0.90"
+
+      for {names, verdicts} <- [
+            {[@b, @c], [{@b, :ok}, {@c, {:dead, :refused}}]},
+            {[above, "app@10.0.0.91"], [{above, {:dead, :refused}}, {"app@10.0.0.91", :ok}]},
+            {[@a, @b], [{@a, {:silent, :not_tried}}, {@b, :ok}]}
+          ] do
+        {_, effects} = play(lonely(names) ++ [{5, found(verdicts)}])
+        assert [_] = joins(effects)
+      end
+    end
+
+    test "gives way to a lower one, silent to it, that a target without links can reach" do
+      start = lonely([@a, @b, @c]) ++ [{5, found([{@a, {:silent, :epmd}}, {@b, :ok}, {@c, :ok}])}]
+      {roster, effects} = play(start ++ [{9, {:looked, @b, {:ok, [], %{@a => :ok}}}}])
+      assert joins(effects) == []
+      assert state(roster, @b) == {:held, {:gives_way, @a}}
+
+      # The next one may know better: it is in a group already.
+      assert looks(effects) == [{@b, [@a]}, {@c, [@a]}]
+      {_, effects} = play(roster, [{12, {:looked, @c, {:ok, [@d], %{}}}}])
+      assert joins(effects) == [@c]
+    end
+
+    test "gives way for two intervals, and then no more" do
+      {roster, _} =
+        play(
+          lonely([@a, @b]) ++
+            [
+              {5, found([{@a, {:silent, :epmd}}, {@b, :ok}])},
+              {9, {:looked, @b, {:ok, [], %{@a => :ok}}}}
+            ]
+        )
+
+      {roster, effects} = play(roster, [{1_010, :wake}])
+      assert looks(effects) == [{@b, [@a]}]
+      {roster, effects} = play(roster, [{1_012, {:looked, @b, {:ok, [], %{@a => :ok}}}}])
+      assert joins(effects) == []
+
+      {_, effects} =
+        play(roster, [
+          {10_005, :wake},
+          {10_006, found([{@a, {:silent, :epmd}}, {@b, :ok}])},
+          {10_010, {:looked, @b, {:ok, [], %{@a => :ok}}}}
+        ])
+
+      assert joins(effects) == [@b]
+    end
+
+    test "gives way neither to one the target cannot reach, nor to a higher one, nor where the target has links" do
+      above = "app@10.0.0.90"
+
+      for {silent, outcome} <- [
+            {@a, {:ok, [], %{@a => :silent}}},
+            {@a, {:ok, [], %{}}},
+            {above, {:ok, [], %{above => :ok}}},
+            {@a, {:ok, [@c], %{@a => :ok}}}
+          ] do
+        {_, effects} =
+          play(
+            lonely([silent, @b]) ++
+              [{5, found([{silent, {:silent, :epmd}}, {@b, :ok}])}, {9, {:looked, @b, outcome}}]
+          )
+
+        assert joins(effects) == [@b], inspect({silent, outcome})
+      end
+    end
+
+    test "takes what one member says for the word of them all" do
+      {roster, effects} =
+        play(
+          lonely([@a, @b, @c]) ++
+            [
+              {5, found([{@a, :ok}, {@b, {:silent, :port}}, {@c, :ok}])},
+              {9, {:looked, @a, {:ok, [@b, @c], %{@b => :ok}}}}
+            ]
+        )
+
+      assert looks(effects) == [{@a, [@b]}]
+      assert state(roster, @c) == {:held, {:member_unreachable, @b}}
+      # Another one tells them apart, though.
+      {_, effects} = play(roster, [{40_000, :wake}])
+      assert Enum.sort(probes(effects)) == [@a, @b, @c]
     end
 
     test "leaves the others to global for 300 ms once it has a link, and then asks about them as members do" do
@@ -540,6 +658,50 @@ defmodule DNSMesh.AskingTest do
       assert joins(effects) == []
       {_, effects} = play(roster, [{200_000, {:round, world()}}, {200_001, found([{@a, :ok}])}])
       assert joins(effects) == [@a]
+    end
+  end
+
+  describe "members that decide at once take turns:" do
+    test "one that is told so asks again 300 ms later, unless another one objects" do
+      {roster, effects} =
+        play(
+          linked([{10_003, found([{@c, :ok}])}, {10_005, {:asked, @c, %{@a => :busy, @b => :ok}}}])
+        )
+
+      assert joins(effects) == []
+      assert state(roster, @c) == {:new, nil}
+      {roster, effects} = play(roster, [{10_304, :wake}])
+      assert asks(effects) == []
+      {roster, effects} = play(roster, [{10_305, :wake}])
+      assert asks(effects) == [{@c, [@a, @b]}]
+      {roster, _} = play(roster, [{10_307, {:asked, @c, %{@a => :busy, @b => :silent}}}])
+      assert state(roster, @c) == {:held, {:unreachable_for, @b}}
+    end
+
+    test "who lets in another one, or has just done so, says so, and of two that ask the lower name goes first" do
+      below = "app@10.0.0.1"
+      above = "app@10.0.0.90"
+      {asks, _} = play(linked([{10_003, found([{@c, :ok}])}]))
+      assert asks.asking.deciding == %{target: @c, stage: :asking}
+      assert Roster.busy?(asks, above, @d, 10_004)
+      refute Roster.busy?(asks, below, @d, 10_004)
+      refute Roster.busy?(asks, above, @c, 10_004)
+
+      {joins, _} = play(asks, [{10_005, {:asked, @c, %{@a => :ok, @b => :ok}}}])
+      assert Roster.busy?(joins, below, @d, 10_006)
+      refute Roster.busy?(joins, below, @c, 10_006)
+
+      {joined, _} = play(joins, [{10_020, {:joined, @c, true}}])
+      assert Roster.busy?(joined, below, @d, 10_319)
+      refute Roster.busy?(joined, below, @d, 10_320)
+
+      {failed, _} = play(joins, [{10_020, {:joined, @c, false}}])
+      refute Roster.busy?(failed, below, @d, 10_021)
+
+      {promised, _} = play(linked([{10_003, :promised}]))
+      assert Roster.busy?(promised, below, @d, 11_002)
+      refute Roster.busy?(promised, below, @d, 11_003)
+      refute Roster.busy?(Roster.new(config(), 1), below, @d, 0)
     end
   end
 

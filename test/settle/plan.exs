@@ -32,8 +32,8 @@ defmodule Settle.Plan do
     port_only: [checks: @settles ++ [:A8]],
     # global cuts both parties when it sees a pair break. Its first word comes with the tick timeout.
     mid_life: [checks: @settles, bursts: 1, latest: 20],
-    # Two groups may form around the pair before they meet, and their becoming one costs a cut; mostly none do.
-    cold_start: [checks: @settles -- [:A0], bursts: 1, latest: 20],
+    # There are no links before the fault.
+    cold_start: [checks: @settles -- [:A0]],
     halves: [checks: [:A0, :A1, :A3, :A5, :A7, :A9]],
     flapping: [checks: [:A0, :A5, :A9], fault: 280, heal: 5],
     vanished: [checks: [:A0, :join, :A9], base: 15, fault: 100, heal: 0, ticktime: nil],
@@ -79,6 +79,7 @@ defmodule Settle.Plan do
     {"S7", :dead_address, 4, []},
     {"SF", :flapping, 4, []},
     {"R50", :relinked, 4, early: 25, late: 25},
+    {"SB-8", :cold_start, 8, []},
     {"S1-8", :newcomer, 8, []},
     {"S2-8", :mid_life, 8, []},
     {"S1-20", :newcomer, 20, []},
@@ -109,7 +110,9 @@ defmodule Settle.Plan do
   defp flags({_, _, [{flag, nil} | _]}), do: {:error, "unknown argument: #{flag}"}
   defp flags({_, _, [{flag, value} | _]}), do: {:error, "#{flag} cannot be #{value}"}
 
-  defp runs(%{} = flags) when is_map_key(flags, :only), do: only(String.split(flags.only, ","))
+  defp runs(%{} = flags) when is_map_key(flags, :only),
+    do: flags.only |> String.split(",") |> Enum.uniq() |> only()
+
   defp runs(%{all: true}), do: {:ok, all()}
   defp runs(%{}), do: {:ok, Enum.map(@selection, &run/1)}
   defp runs(flags), do: flags |> Map.new() |> runs()

@@ -15,44 +15,50 @@ defmodule DNSMesh.Roster.Asking do
   #             ▼
   #           join
   #
+  # Alone says what a node without links does otherwise.
+  #
   # Pure. The questions travel as effects, {:probe, …}, {:ask, …} and {:look, …}; what comes back are the events probed,
   # asked and looked. `wake_at` is when the next step is due if nothing happens before.
 
   alias DNSMesh.{NodeName, Peer}
-  alias DNSMesh.Roster.{Book, Damping, Joins, Outlook, Probing}
+  alias DNSMesh.Roster.{Alone, Book, Damping, Joins, Outlook, Probing}
 
-  # Backoff of a refusal; a node without links uses its last one for 30 s.
+  # Backoff of a refusal.
   @refused {15_000, 300_000}
   # The member found nobody where we found somebody: mostly a peer that is just starting; or a firewall that rejects.
   @contradicted {2_000, 300_000}
-  @reuse 30_000
-
-  # A node without links that has been kept out for so long, by a silence nobody could contradict, tries once.
-  @patience 20_000
 
   # Two that look at each other disturb each other: nothing has been learnt then.
   @busy 500
+
+  # A member is about to let somebody in, or has just done so: whom, this node will know soon.
+  @their_turn 300
+
+  # Between two looks at a target where this node gives way, and two at whom it waits for.
+  @way 1_000
+  @start 200
 
   # After a join `global` brings in the others by itself; a dial that hangs must not hold up the rest.
   @after_join 300
   @meanwhile 1_000
 
-  @type answer :: :ok | :dead | :silent | :no_answer | :no_mesh
+  @type answer :: :ok | :dead | :silent | :busy | :no_answer | :no_mesh
 
   defstruct probing: %{},
             # nil | %{target: name, stage: :asking | :looking}
             deciding: nil,
             next_at: nil,
-            # Since when this node has had no links and been refused, the silent ones it was refused for, and whether it
-            # has tried all the same.
-            kept_out: nil,
+            # When those who have just come are known to all.
+            settled_at: nil,
+            alone: %Alone{},
             wake_at: nil
 
   @type t :: %__MODULE__{
           probing: %{NodeName.t() => integer()},
           deciding: nil | %{target: NodeName.t(), stage: :asking | :looking},
           next_at: integer() | nil,
-          kept_out: nil | %{since: integer(), silent: [NodeName.t()], tried?: boolean()},
+          settled_at: integer() | nil,
+          alone: Alone.t(),
           wake_at: integer() | nil
         }
 
@@ -63,11 +69,11 @@ defmodule DNSMesh.Roster.Asking do
 
   @doc "Does what is due; the effects are questions, or joins."
   @spec step(Book.acc(), integer()) :: Book.acc()
-  def step({roster, effects} = acc, now) do
+  def step({roster, effects}, now) do
     if idle?(roster) do
       {put_in(roster.asking.wake_at, nil), effects}
     else
-      {roster, effects} = acc |> Probing.due(now) |> decide(now)
+      {roster, effects} = {Alone.tick(roster, now), effects} |> Probing.due(now) |> decide(now)
       {wake(roster, now), effects}
     end
   end
@@ -93,15 +99,21 @@ defmodule DNSMesh.Roster.Asking do
   defp decide({%{asking: %{deciding: deciding}}, _} = acc, _now) when deciding != nil, do: acc
   defp decide({%{asking: %{probing: probing}}, _} = acc, _now) when probing != %{}, do: acc
 
-  defp decide({roster, effects} = acc, now) do
+  defp decide({roster, _effects} = acc, now) do
     if later?(roster.asking.next_at, now) or not Joins.slot?(roster) do
       acc
     else
       case roster.peers |> Map.values() |> Enum.filter(&ready?(&1, roster, now)) do
         [] -> acc
-        peers -> peers |> Enum.min_by(& &1.name) |> ask({roster, effects}, now)
+        peers -> peers |> Enum.min_by(& &1.name) |> consider(acc, now)
       end
     end
+  end
+
+  defp consider(peer, {roster, _effects} = acc, now) do
+    if Alone.awaits_lower?(peer, roster, now),
+      do: put_off(acc, now + @start),
+      else: ask(peer, acc, now)
   end
 
   defp later?(nil, _now), do: false
@@ -142,6 +154,9 @@ defmodule DNSMesh.Roster.Asking do
       not open?(roster, target) ->
         step(acc, now)
 
+      objections == [] and :busy in Map.values(answers) ->
+        acc |> put_off(now + @their_turn) |> step(now)
+
       objections == [] ->
         look(target, acc, now)
 
@@ -159,7 +174,7 @@ defmodule DNSMesh.Roster.Asking do
   defp objections(answers) do
     for {member, answer} <-
           Enum.sort_by(answers, fn {member, answer} -> {answer == :dead, member} end),
-        answer not in [:ok, :no_mesh],
+        answer not in [:ok, :no_mesh, :busy],
         do: member
   end
 
@@ -201,43 +216,35 @@ defmodule DNSMesh.Roster.Asking do
   defp judge(target, {:ok, members, answers}, {roster, effects}, now) do
     case Enum.sort(for name <- Outlook.silent(roster), name in members, name != target, do: name) do
       [] ->
-        target |> join({roster, effects}, now) |> step(now)
+        {lower, roster} = Alone.gives_way(roster, members, answers, now)
+        acc = {roster, effects}
+
+        if lower,
+          do: acc |> held(target, {:gives_way, lower}, @way, now) |> step(now),
+          else: target |> join(acc, now) |> step(now)
 
       [first | _] = silent ->
         # Its own word for the peer that cannot be reached from here is what tells a cut cable from a dead host.
         contradicted = Enum.find(silent, &(answers[&1] == :ok))
-        roster = kept_out(roster, silent, contradicted, now)
 
-        if try_once?(roster, now) do
-          roster = put_in(roster.asking.kept_out.tried?, true)
-          target |> join({roster, effects}, now) |> step(now)
-        else
-          {roster, effects}
-          |> hold(target, {:member_unreachable, contradicted || first}, @refused, now)
-          |> step(now)
+        case Alone.refused(roster, silent, contradicted, now) do
+          {:try, roster} ->
+            target |> join({roster, effects}, now) |> step(now)
+
+          {:wait, roster} ->
+            reason = {:member_unreachable, contradicted || first}
+
+            [target | members]
+            |> Enum.uniq()
+            |> hold_all({roster, effects}, reason, now)
+            |> step(now)
         end
     end
   end
 
-  # Only while nobody contradicts: a peer that the target can reach is alive, and joining would cut the mesh.
-  defp kept_out(roster, _silent, contradicted, _now) when contradicted != nil,
-    do: put_in(roster.asking.kept_out, nil)
-
-  defp kept_out(%{asking: %{kept_out: %{silent: silent}}} = roster, silent, nil, _now), do: roster
-
-  defp kept_out(roster, silent, nil, now),
-    do: put_in(roster.asking.kept_out, %{since: now, silent: silent, tried?: false})
-
-  # Who is in by that one try, and has not been cut, may have the others too: `global` will not bring them before the dead
-  # link has timed out.
-  defp try_once?(%{asking: %{kept_out: %{tried?: tried?, since: since}}} = roster, now),
-    do:
-      if(tried?,
-        do: not Outlook.lonely?(roster),
-        else: Outlook.lonely?(roster) and now - since >= @patience
-      )
-
-  defp try_once?(_roster, _now), do: false
+  # They are linked with one another: what one has said holds for all, and the next one may not have heard of it yet.
+  defp hold_all(names, acc, reason, now),
+    do: Enum.reduce(names, acc, &hold(&2, &1, reason, @refused, now))
 
   defp join(target, {roster, effects}, now) do
     roster = put_in(roster.asking.next_at, now + @meanwhile)
@@ -246,8 +253,12 @@ defmodule DNSMesh.Roster.Asking do
 
   @doc "A join has ended: when the next decision may be taken."
   @spec joined(Book.t(), boolean(), integer()) :: Book.t()
-  def joined(roster, success?, now),
-    do: put_in(roster.asking.next_at, if(success?, do: now + @after_join, else: now))
+  def joined(roster, false, now), do: put_in(roster.asking.next_at, now)
+
+  def joined(roster, true, now) do
+    at = now + @after_join
+    %{roster | asking: %{roster.asking | next_at: at, settled_at: at}}
+  end
 
   @doc """
   A node has come in. One that is held because a member cannot reach it, and that nobody here has dialled, may have been
@@ -304,21 +315,18 @@ defmodule DNSMesh.Roster.Asking do
     roster = %{roster | chance: state}
 
     delay =
-      cond do
-        not Outlook.lonely?(roster) -> Probing.backoff(backoff, peer.holds, chance)
-        left = before_the_try(roster, now) -> max(min(roster.interval, left), 100)
-        true -> @reuse
-      end
+      if Outlook.lonely?(roster),
+        do: Alone.again_in(roster, now),
+        else: Probing.backoff(backoff, peer.holds, chance)
 
+    held({roster, effects}, target, reason, delay, now)
+  end
+
+  defp held({roster, effects}, target, reason, delay, now) do
+    peer = roster.peers[target]
     peer = %{Peer.enter(peer, :held, reason, now) | next_at: now + delay, holds: peer.holds + 1}
     {Book.put(roster, peer), effects}
   end
-
-  # How long until the one try, while it is still to come.
-  defp before_the_try(%{asking: %{kept_out: %{tried?: false, since: since}}}, now),
-    do: since + @patience - now
-
-  defp before_the_try(_roster, _now), do: nil
 
   # Held peers are due at once, but for those that leave: that is no refusal.
   defp release(roster, now, which?) do
@@ -334,8 +342,15 @@ defmodule DNSMesh.Roster.Asking do
   @spec promised(Book.t(), integer()) :: Book.t()
   def promised(roster, now) do
     at = now + @meanwhile
-    before = roster.asking.next_at
-    put_in(roster.asking.next_at, if(before && before > at, do: before, else: at))
+    at = max(at, roster.asking.next_at || at)
+    %{roster | asking: %{roster.asking | next_at: at, settled_at: at}}
+  end
+
+  @doc "A member has asked about a node: it may be about to let that one in, and has its turn."
+  @spec consulted(Book.t(), integer()) :: Book.t()
+  def consulted(roster, now) do
+    at = now + @their_turn
+    put_in(roster.asking.next_at, max(at, roster.asking.next_at || at))
   end
 
   # Neither linked by somebody else nor refused by policy meanwhile, nor found silent by a later probe.

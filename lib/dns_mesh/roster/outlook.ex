@@ -41,4 +41,23 @@ defmodule DNSMesh.Roster.Outlook do
         into: %{},
         do: {name, if(is_tuple(verdict), do: elem(verdict, 0), else: verdict)}
   end
+
+  @doc """
+  Whether a member that asks about a target had better ask again a little later: this node is about to let in another one,
+  or has just done so, and whether those two can reach each other nobody has asked. Of two that decide at once, the one
+  with the lower name does.
+  """
+  @spec busy?(Book.t(), asker :: NodeName.t(), target :: NodeName.t(), integer()) :: boolean()
+  def busy?(%{asking: asking} = roster, asker, target, now) do
+    settling?(asking, now) or Map.keys(roster.joining) -- [target] != [] or
+      (decides?(asking.deciding, target) and before?(roster.world, asker))
+  end
+
+  defp settling?(%{settled_at: at}, now), do: at != nil and now < at
+
+  defp decides?(nil, _target), do: false
+  defp decides?(%{target: about}, target), do: about != target
+
+  defp before?(nil, _asker), do: false
+  defp before?(%{distribution: %{node: node}}, asker), do: node < asker
 end

@@ -1,10 +1,11 @@
 defmodule DNSMesh.Roster.Probing do
   @moduledoc false
   # Which peers are looked at, when, and what becomes of those that are not there. A probe costs its target a TCP connect,
-  # so none is made twice within 5 s, but of a peer that was lost just now: it is most likely starting again. Pure.
+  # so none is made twice within 5 s, but of a peer that was lost just now, which is most likely starting again, and by a node
+  # that has just started, whose peers mostly have too. Pure.
 
   alias DNSMesh.{NodeName, Peer}
-  alias DNSMesh.Roster.{Book, Damping, Outlook}
+  alias DNSMesh.Roster.{Alone, Book, Damping, Outlook}
 
   @floor 5_000
   @hot_floor 200
@@ -29,7 +30,12 @@ defmodule DNSMesh.Roster.Probing do
   def due({%{asking: %{probing: probing}}, _} = acc, _now) when probing != %{}, do: acc
 
   def due({roster, effects}, now) do
-    case for({_, peer} <- roster.peers, due?(peer, roster, now), stale?(peer, now), do: peer.name) do
+    case for(
+           {_, peer} <- roster.peers,
+           due?(peer, roster, now),
+           stale?(peer, roster, now),
+           do: peer.name
+         ) do
       [] ->
         {roster, effects}
 
@@ -40,16 +46,23 @@ defmodule DNSMesh.Roster.Probing do
     end
   end
 
-  defp stale?(%Peer{probe: nil}, _now), do: true
-  defp stale?(%Peer{probe: {_, at, _}} = peer, now), do: now - at >= floor_of(peer, now)
+  defp stale?(%Peer{probe: nil}, _roster, _now), do: true
 
-  defp floor_of(peer, now) do
+  defp stale?(%Peer{probe: {_, at, _}} = peer, roster, now),
+    do: now - at >= floor_of(peer, roster, now)
+
+  defp floor_of(peer, roster, now) do
     cond do
+      to_come?(peer.probe, roster, now) -> @hot_floor
       not hot?(peer, now) -> @floor
       now - peer.lost_at < @closing and Damping.damped?(peer, now) -> @closing_floor
       true -> @hot_floor
     end
   end
+
+  # Nobody is there yet, at this node's own start.
+  defp to_come?({{:dead, _why}, _at, _port}, roster, now), do: Alone.starting?(roster, now)
+  defp to_come?(_probe, _roster, _now), do: false
 
   defp hot?(%Peer{lost_at: nil}, _now), do: false
   defp hot?(%Peer{lost_at: at}, now), do: now - at < @hot
@@ -102,7 +115,7 @@ defmodule DNSMesh.Roster.Probing do
 
     # Not sooner than it may be, and so that status/1 says when it will be.
     delay =
-      if hot?(peer, now),
+      if hot?(peer, now) or to_come?({verdict, now, nil}, roster, now),
         do: @hot_floor + 50,
         else: max(nobody_delay(roster, peer, chance), @floor)
 
@@ -148,6 +161,6 @@ defmodule DNSMesh.Roster.Probing do
   defp in_turn(at, %Peer{probe: {_, probed, _}} = peer, roster, now) do
     if fresh?(peer, now) and not Damping.damped?(peer, now),
       do: max(at, roster.asking.next_at || at),
-      else: max(at, probed + floor_of(peer, now))
+      else: max(at, probed + floor_of(peer, roster, now))
   end
 end
