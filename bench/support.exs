@@ -5,7 +5,7 @@ for file <- ~w(samples table footprint addresses) do
 end
 
 # The servers of the tests will do here too; each file depends only on those before it.
-for file <- ~w(await ports os_process dnsmasq scripted_dns) do
+for file <- ~w(await ports os_process dnsmasq scripted_dns silent_port) do
   Code.require_file("../test/support/#{file}.ex", __DIR__)
 end
 
