@@ -1,5 +1,5 @@
-# What the checks of the examples have in common. Sourced by examples/*/check, test/page/check and test/settle/check,
-# which bin/e2e calls.
+# What the checks of the examples have in common. Sourced by examples/*/check, test/page/check, test/wrong_setups/check and
+# test/settle/check, which bin/e2e calls.
 #
 # A check prints its steps, indented, and one closing line, `ok NAME …`, `FAILED NAME …` or `SKIPPED NAME: why`; it exits
 # with 0, 1 or 77. Whatever happens it first undoes, in reverse order, what `undo` was told.

@@ -100,7 +100,7 @@ defmodule DNSMesh.Candidates do
 
     if as_written?(query, ips, answer, me),
       do: [{String.trim_trailing(query.host, "."), ips}],
-      else: Enum.map(ips, &by_ptr(&1, answer))
+      else: Enum.map(ips, &by_ptr(&1, answer, group(query, ips, answer)))
   end
 
   # A pattern may stand before the name of one host, or before one that lists many, of which one may be left: where that
@@ -121,11 +121,23 @@ defmodule DNSMesh.Candidates do
          do: {:ok, host}
   end
 
-  defp by_ptr(ip, answer) do
+  # Of several addresses, a name that lists them all is no host's: some name servers (dnsmasq's, for one) give it as the
+  # PTR record of each.
+  defp group(_query, [_one], _answer), do: []
+
+  defp group(query, _ips, answer),
+    do: for(name <- [query.host, answer.name], name != nil, do: bare(name))
+
+  defp by_ptr(ip, answer, group) do
     case answer.hosts do
-      %{^ip => {:ok, host}} -> {host, [ip]}
-      %{^ip => {:error, reason}} -> {:no_host, ip, reason}
-      _not_asked -> {:no_host, ip, :timeout}
+      %{^ip => {:ok, host}} ->
+        if bare(host) in group, do: {:no_host, ip, :unconfirmed}, else: {host, [ip]}
+
+      %{^ip => {:error, reason}} ->
+        {:no_host, ip, reason}
+
+      _not_asked ->
+        {:no_host, ip, :timeout}
     end
   end
 
@@ -223,6 +235,7 @@ defmodule DNSMesh.Candidates do
 
   defp same_host?(_host, nil), do: false
 
-  defp same_host?(one, other),
-    do: String.downcase(String.trim_trailing(one, ".")) == String.downcase(other)
+  defp same_host?(one, other), do: bare(one) == String.downcase(other)
+
+  defp bare(host), do: String.downcase(String.trim_trailing(host, "."))
 end

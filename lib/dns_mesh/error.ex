@@ -39,7 +39,7 @@ defmodule DNSMesh.Error do
   | `:atom_budget` | waiting | too many new names lately: one atom for each is never freed |
   | `:short_names` | refused | this node runs with short names, and the peer's host has a dot |
   | `:long_names` | refused | this node runs with long names, and the peer's host has no dot |
-  | `{:no_host_name, reason}` | refused, or held while it may be otherwise | this node is named by a host name, and the PTR record of the peer's address gives none (`:nxdomain`, `:no_records`), none that leads back to it (`:unconfirmed`), or could not be looked up |
+  | `{:no_host_name, reason}` | refused, or held while it may be otherwise | this node is named by a host name, and the PTR record of the peer's address gives none (`:nxdomain`, `:no_records`), none that leads back to it alone (`:unconfirmed`), or could not be looked up |
   | `:unresolved` | held | the peer's host has no address |
   | `{:epmd, why}` | held | the epmd at that address, asked for names, is `:silent`, `:refused` (no epmd), `:garbled`, or `{:unreachable, text}` |
   | `:bad_node_name` | refused | no node can have that name |
@@ -231,7 +231,8 @@ defmodule DNSMesh.Error do
   def message(:long_names), do: "this node runs with long names, whose hosts have a dot"
 
   def message({:no_host_name, :unconfirmed}),
-    do: "this node is named by a host name, and that address's own (PTR) does not lead back to it"
+    do:
+      "this node is named by a host name, and that address's own (PTR) does not lead back to it alone"
 
   def message({:no_host_name, reason}),
     do: "this node is named by a host name, and that address has none (PTR: #{message(reason)})"

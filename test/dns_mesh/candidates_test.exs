@@ -124,6 +124,26 @@ defmodule DNSMesh.CandidatesTest do
       assert candidates.unknown == [{10, 0, 0, 8}]
     end
 
+    test "a PTR name that is that of all addresses is no host's name" do
+      hosts = %{@one => {:ok, "app.net"}, @two => {:ok, "App.net"}}
+      refused = {:refused, {:no_host_name, :unconfirmed}}
+
+      # Asked as it is, and with a search domain.
+      for asked <- ["app.net.", "app"] do
+        answer = %{answer([@one, @two], hosts: hosts) | name: "app.net"}
+        candidates = Candidates.of(query(asked), answer, by_name())
+
+        assert candidates.names == %{
+                 "app@10.0.0.5" => {[@one], refused},
+                 "app@10.0.0.6" => {[@two], refused}
+               }
+      end
+
+      # Of one address it may well be the name.
+      candidates = Candidates.of(query("app.net"), answer([@one], hosts: hosts), by_name())
+      assert candidates.names == %{"app@app.net" => {[@one], nil}}
+    end
+
     test "a host no node can have is refused as text" do
       for host <- [
             "a b.net",

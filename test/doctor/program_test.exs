@@ -83,7 +83,7 @@ defmodule DNSMesh.Doctor.ProgramTest do
     assert text =~ ~s(app@127.0.0.3: epmd answers but knows only "worker".)
 
     assert text =~
-             ~s(Fix: start it with basename app (--name app@127.0.0.3\), or query "worker@app.internal".)
+             ~s(Fix: start it with basename app (--name app@127.0.0.3\), or query "*@app.internal".)
 
     {text, 1} = run(["*@app.internal"], dns, env)
     assert text =~ "worker@127.0.0.3: epmd answers for it, and nobody listens"

@@ -205,7 +205,7 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:epmd_silent, one(barred(@c, {:held, {:epmd, :silent}})), "does not answer", "10.0.0.3"},
       {:not_registered, one(shut(@c, {:dead, :not_registered}, epmd: {:ok, ["worker"]})),
        ~s(1 of 2 peers connected. #{@c}: epmd answers but knows only "worker".),
-       ~s(start it with basename app (--name #{@c}\), or query "worker@app.internal".)},
+       ~s(start it with basename app (--name #{@c}\), or query "*@app.internal".)},
       {:not_registered, one(shut(@c, {:dead, :not_registered}, epmd: {:ok, []})),
        "epmd answers and knows no node", "start the node"},
       {:port_closed, one(shut(@c, {:dead, :refused})), "nobody listens at 10.0.0.3",
@@ -300,6 +300,27 @@ defmodule DNSMesh.Doctor.VerdictTest do
       assert kind([lookups: [lookup(:servfail)], peers: [cookie]] ++ nameless) == :server_failed
       assert kind([peers: [cookie]] ++ nameless) == :not_distributed
       assert kind(peers: [cookie]) == :wrong_cookie
+    end
+
+    test "who is silent, and a member of one that is held for that, is one trouble: the way between the two" do
+      held = peer(@b, state: :held, reason: {:member_unreachable, @c})
+      other = "app@10.0.0.4"
+
+      for where <- [:epmd, :port] do
+        silent = shut(@c, {:silent, where})
+        assert kind(peers: [held, silent]) == :member_unreachable
+        assert kind(peers: [held, shut(other, {:silent, :epmd})]) == :epmd_silent
+      end
+
+      assert kind(peers: [held, shut(@c, {:dead, :refused_epmd})]) == :epmd_refused
+    end
+
+    test "another basename than all that an item lists have is to be queried; else all basenames" do
+      worker = &shut(&1, {:dead, :not_registered}, epmd: {:ok, ["worker"]})
+      workers = [peers: [worker.(@b), worker.(@c)], selves: []]
+      assert verdict(workers).fix =~ ~s(or query "worker@app.internal".)
+      assert verdict(Keyword.put(workers, :selves, [own()])).fix =~ ~s(or query "*@app.internal".)
+      assert verdict(peers: [peer(@b), worker.(@c)], selves: []).fix =~ ~s("*@app.internal")
     end
 
     test "among peers, the one that most of them have" do

@@ -95,11 +95,12 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
       sick(a, :not_registered,
         name: Sick,
         says: ~s(0 of 1 peer connected. #{@peer}: epmd answers but knows only "worker".),
-        fix: ~s(start it with basename app (--name #{@peer}\), or query "worker@app.internal".)
+        fix: ~s(start it with basename app (--name #{@peer}\), or query "*@app.internal".)
       )
 
-      mesh!(a, dns, query: "worker@app.internal", name: Workers)
+      mesh!(a, dns, query: "*@app.internal", name: Workers)
       assert TestNode.await_nodes(a, [b])
+      well(a, [b], name: Workers)
     end
 
     test "another basename, where the node is given the right one", context do
@@ -438,8 +439,11 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
 
       eventually_row(a, "app@127.0.0.4", ~r/held: it is linked to #{@peer}/)
 
-      # Of as many, what comes first in the walk is told, and it is the cause: that way is to be mended.
-      sick(a, :port_silent, says: @peer, fix: "open")
+      sick(a, :member_unreachable,
+        says:
+          "0 of 2 peers connected. app@127.0.0.4: not joined, because it is linked to #{@peer}",
+        fix: "mend the way between app@127.0.0.2 and #{@peer}"
+      )
 
       for {:ok, socket} <- knocks, do: :gen_tcp.close(socket)
       :gen_tcp.close(full)

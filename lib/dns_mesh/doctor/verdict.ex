@@ -8,6 +8,8 @@ defmodule DNSMesh.Doctor.Verdict do
 
   @type about :: nil | %{lookup: Facts.lookup()} | %{peers: [Facts.peer(), ...]}
 
+  @silent [:epmd_silent, :port_silent]
+
   # The first bits that networks of one site mostly have in common.
   @near %{inet: 16, inet6: 48}
 
@@ -166,7 +168,11 @@ defmodule DNSMesh.Doctor.Verdict do
   ## Peers
 
   defp ailing(facts) do
-    case for(peer <- facts.peers, kind = ailment(peer, facts), do: {kind, peer}) do
+    ailing = for peer <- facts.peers, kind = ailment(peer, facts), do: {kind, peer}
+    members = for {:member_unreachable, %{reason: {_kind, member}}} <- ailing, do: member
+
+    # The way to such a member is what is told; that it is silent here is the same trouble once more.
+    case Enum.reject(ailing, fn {kind, peer} -> kind in @silent and peer.name in members end) do
       [] ->
         nil
 

@@ -62,8 +62,8 @@ defmodule DNSMesh.Doctor.Words do
 
   defp verdict(:server_refused, %{lookup: lookup}, facts) do
     {"#{servers(lookup, facts)} refuses to answer for #{lookup.query.text} (REFUSED): it serves others, or not this name.",
-     "ask the name server that the platform gives its containers and machines: take the option :nameservers out, or write " <>
-       "that server into /etc/resolv.conf; or permit this host's address there."}
+     "correct the name, if that is the name server which the platform gives its containers and machines; else ask that one: " <>
+       "take the option :nameservers out, or write it into /etc/resolv.conf; or permit this host's address there."}
   end
 
   defp verdict(:server_failed, %{lookup: lookup}, facts) do
@@ -202,13 +202,13 @@ defmodule DNSMesh.Doctor.Words do
        "group, network policy). If the node is gone for good, take its address out of the name."}
   end
 
-  defp verdict(:not_registered, %{peers: [peer | _] = peers}, _facts) do
+  defp verdict(:not_registered, %{peers: [peer | _] = peers}, facts) do
     {basename, _host} = NodeName.split(peer.name)
 
     case peer.epmd do
       {:ok, [_ | _] = names} ->
         {"#{some(peers)}: epmd answers but knows only #{quoted(names)}.",
-         "start it with basename #{basename} (--name #{peer.name}), or query #{other_query(peer, names)}."}
+         "start it with basename #{basename} (--name #{peer.name}), or query #{other_query(peer, names, facts)}."}
 
       _nobody ->
         {"#{some(peers)}: epmd answers and knows no node.",
@@ -446,11 +446,17 @@ defmodule DNSMesh.Doctor.Words do
        else: ""
   end
 
-  defp other_query(%{query: %{host: host}}, [name | _]) when host != nil,
-    do: inspect("#{name}@#{host}")
+  # A basename in an item is that of all its addresses, this node's own among them.
+  defp other_query(%{query: %{host: host} = query}, [name | _], facts) when host != nil do
+    others = for other <- facts.peers ++ facts.selves, other.query == query, do: other.epmd
+    inspect("#{if Enum.all?(others, &knows?(&1, name)), do: name, else: "*"}@#{host}")
+  end
 
-  defp other_query(peer, [name | _]),
+  defp other_query(peer, [name | _], _facts),
     do: inspect("#{name}@#{peer.name |> NodeName.split() |> elem(1)}")
+
+  defp knows?({:ok, names}, name), do: name in names
+  defp knows?(_not_asked, _name), do: false
 
   defp quoted(names) do
     {shown, more} = Enum.split(names, 5)

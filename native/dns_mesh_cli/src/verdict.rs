@@ -185,7 +185,7 @@ fn say_silence(lookup: &Lookup) -> Judgement {
             format!(
                 "{server} refuses to answer for {host} (REFUSED): it serves others, or not this name."
             ),
-            "ask the name server that the platform gives its containers and machines, by /etc/resolv.conf; or permit this host's address there.",
+            "correct the name, if that is the name server which the platform gives its containers and machines; else ask that one, by /etc/resolv.conf; or permit this host's address there.",
         ),
         Verdict::LocalName => (
             format!(
@@ -387,6 +387,19 @@ pub(crate) fn ailment(peer: &Peer) -> Option<Verdict> {
     }
 }
 
+/// A basename in an item is that of all its addresses: one that some of them lack helps nobody.
+fn other_basename<'a>(peer: &Peer, name: &'a str, facts: &Facts) -> &'a str {
+    let mut listed = facts
+        .peers
+        .iter()
+        .filter(|other| other.lookup == peer.lookup);
+    if listed.all(|other| matches!(&other.registered, Some(Ok(names)) if names.iter().any(|known| known == name))) {
+        name
+    } else {
+        "*"
+    }
+}
+
 fn say(verdict: Verdict, peers: &[&Peer], facts: &Facts, job: &Job) -> Judgement {
     let first = peers[0];
     let who = some(peers.iter().map(|peer| peer.name()));
@@ -405,7 +418,7 @@ fn say(verdict: Verdict, peers: &[&Peer], facts: &Facts, job: &Job) -> Judgement
         Verdict::NotRegistered => match (&first.registered, &first.basename) {
             (Some(Ok(names)), Some(basename)) if !names.is_empty() => (
                 format!("{who}: epmd answers but knows only {}.", some(names.iter().map(|name| format!("{name:?}")))),
-                format!("start it with basename {basename} (--name {}), or query \"{}@{host}\".", first.name(), names[0]),
+                format!("start it with basename {basename} (--name {}), or query \"{}@{host}\".", first.name(), other_basename(first, &names[0], facts)),
             ),
             _ => (
                 format!("{who}: epmd answers and knows no such node."),
