@@ -44,7 +44,7 @@ defmodule DNSMesh.Roster.Asking do
 
   @type answer :: :ok | :dead | :silent | :busy | :no_answer | :no_mesh
 
-  defstruct probing: %{},
+  defstruct probing?: false,
             # nil | %{target: name, stage: :asking | :looking}
             deciding: nil,
             next_at: nil,
@@ -54,7 +54,7 @@ defmodule DNSMesh.Roster.Asking do
             wake_at: nil
 
   @type t :: %__MODULE__{
-          probing: %{NodeName.t() => integer()},
+          probing?: boolean(),
           deciding: nil | %{target: NodeName.t(), stage: :asking | :looking},
           next_at: integer() | nil,
           settled_at: integer() | nil,
@@ -97,7 +97,7 @@ defmodule DNSMesh.Roster.Asking do
   ## Decisions: one at a time
 
   defp decide({%{asking: %{deciding: deciding}}, _} = acc, _now) when deciding != nil, do: acc
-  defp decide({%{asking: %{probing: probing}}, _} = acc, _now) when probing != %{}, do: acc
+  defp decide({%{asking: %{probing?: true}}, _} = acc, _now), do: acc
 
   defp decide({roster, _effects} = acc, now) do
     if later?(roster.asking.next_at, now) or not Joins.slot?(roster) do
@@ -371,8 +371,8 @@ defmodule DNSMesh.Roster.Asking do
 
   ## When to wake
 
-  defp wake(%{asking: %{probing: probing, deciding: deciding}} = roster, _now)
-       when probing != %{} or deciding != nil,
+  defp wake(%{asking: %{probing?: probing?, deciding: deciding}} = roster, _now)
+       when probing? or deciding != nil,
        do: put_in(roster.asking.wake_at, nil)
 
   # With every slot taken it is the end of a join that is waited for.

@@ -27,7 +27,7 @@ defmodule DNSMesh.Roster.Probing do
 
   @doc "Asks for the probes of all that are due, unless some are under way."
   @spec due(Book.acc(), integer()) :: Book.acc()
-  def due({%{asking: %{probing: probing}}, _} = acc, _now) when probing != %{}, do: acc
+  def due({%{asking: %{probing?: true}}, _} = acc, _now), do: acc
 
   def due({roster, effects}, now) do
     case for(
@@ -40,7 +40,7 @@ defmodule DNSMesh.Roster.Probing do
         {roster, effects}
 
       names ->
-        roster = put_in(roster.asking.probing, Map.new(names, &{&1, now}))
+        roster = put_in(roster.asking.probing?, true)
         targets = for name <- Enum.sort(names), do: {name, Book.addresses(roster, name)}
         {roster, [{:probe, targets} | effects]}
     end
@@ -89,7 +89,7 @@ defmodule DNSMesh.Roster.Probing do
   @doc "Writes down what the probes found."
   @spec found(Book.t(), found(), integer()) :: Book.t()
   def found(roster, found, now) do
-    roster = put_in(roster.asking.probing, %{})
+    roster = put_in(roster.asking.probing?, false)
 
     for {name, {verdict, port}} <- found,
         %Peer{} = peer <- [roster.peers[name]],
