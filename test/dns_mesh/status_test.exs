@@ -204,6 +204,34 @@ defmodule DNSMesh.StatusTest do
                mix(arguments, port)
     end
 
+    test "a node of short name, and one that speaks IPv6", %{port: port} do
+      TestNode.start!(
+        name: "app@localhost",
+        names: :short,
+        epmd: {:fixed, port},
+        interface: "127.0.0.1"
+      )
+
+      assert {table, 0} = mix(["app@localhost", "--cookie", "dns_mesh_test"], port)
+      assert table =~ "DNSMesh is not running"
+
+      six = ["-proto_dist", "inet6_tcp"]
+      TestNode.start!(name: "app@::1", epmd: {:fixed, port}, args: six)
+
+      assert {table, 0} = mix(["app@::1", "--cookie", "dns_mesh_test"], port, Enum.join(six, " "))
+
+      assert table =~ "DNSMesh is not running"
+    end
+
+    test "without a name, the node that this project would be here", %{port: port} do
+      # Which that is depends on this machine: with several networks nothing tells.
+      assert {said, 1} = mix(["--cookie", "x"], port)
+
+      assert said =~ "cannot connect to dns_mesh@" or
+               (said =~ "no node is given, and " and
+                  said =~ "Name one: mix dns_mesh.status app@10.0.0.5")
+    end
+
     test "says what it expected where a node cannot be asked", %{port: port} do
       for {arguments, message} <- [
             {["app@127.0.0.2", "--cookie", "wrong"], "cannot connect to app@127.0.0.2. Check"},
@@ -216,11 +244,11 @@ defmodule DNSMesh.StatusTest do
       end
     end
 
-    defp mix(arguments, port) do
+    defp mix(arguments, port, flags \\ "") do
       System.cmd("mix", ["dns_mesh.status" | arguments],
         env: [
           {"MIX_ENV", "test"},
-          {"ELIXIR_ERL_OPTIONS", "-start_epmd false -erl_epmd_port #{port}"}
+          {"ELIXIR_ERL_OPTIONS", "-start_epmd false -erl_epmd_port #{port} #{flags}"}
         ],
         stderr_to_stdout: true
       )
