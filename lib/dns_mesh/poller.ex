@@ -125,8 +125,8 @@ defmodule DNSMesh.Poller do
       {:ok, {:reach, _} = question} ->
         {:noreply, state |> answer(question, from) |> roster(:consulted)}
 
-      {:ok, {:members, _, _} = question} ->
-        {:noreply, state |> answer(question, from) |> roster(:promised)}
+      {:ok, {:members, asker, _} = question} ->
+        {:noreply, state |> answer(question, from) |> roster({:promised, asker})}
 
       _other ->
         {:reply, {:error, :unknown_call}, state}

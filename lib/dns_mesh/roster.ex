@@ -36,7 +36,7 @@ defmodule DNSMesh.Roster do
              | :leaving
              | :busy
              | :failed}
-          | :promised
+          | {:promised, asker :: NodeName.t()}
           | :consulted
           | {:leaving, NodeName.t()}
           | :leave
@@ -111,7 +111,9 @@ defmodule DNSMesh.Roster do
   defp on({:asked, target, answers}, acc, now), do: Asking.asked(acc, target, answers, now)
   defp on({:looked, target, outcome}, acc, now), do: Asking.looked(acc, target, outcome, now)
 
-  defp on(:promised, {roster, effects}, now), do: {Asking.promised(roster, now), effects}
+  defp on({:promised, asker}, {roster, effects}, now),
+    do: {Asking.promised(roster, asker, now), effects}
+
   defp on(:consulted, {roster, effects}, now), do: {Asking.consulted(roster, now), effects}
 
   # Until it comes back, or for a minute.

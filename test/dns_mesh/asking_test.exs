@@ -698,7 +698,8 @@ defmodule DNSMesh.AskingTest do
       {failed, _} = play(joins, [{10_020, {:joined, @c, false}}])
       refute Roster.busy?(failed, below, @d, 10_021)
 
-      {promised, _} = play(linked([{10_003, :promised}]))
+      {promised, _} = play(linked([{10_003, {:promised, above}}]))
+      refute Roster.busy?(promised, above, @d, 10_004)
       assert Roster.busy?(promised, below, @d, 11_002)
       refute Roster.busy?(promised, below, @d, 11_003)
       refute Roster.busy?(Roster.new(config(), 1), below, @d, 0)
@@ -710,7 +711,7 @@ defmodule DNSMesh.AskingTest do
       {roster, _} = play(lonely([@a, @b]))
 
       {roster, effects} =
-        play(roster, [{4, :promised}, {5, found([{@a, :ok}, {@b, :ok}])}, {900, :wake}])
+        play(roster, [{4, {:promised, @c}}, {5, found([{@a, :ok}, {@b, :ok}])}, {900, :wake}])
 
       assert joins(effects) == []
       {roster, effects} = play(roster, [{1_004, :wake}])

@@ -167,7 +167,11 @@ defmodule DNSMesh.Test.Simulation do
       Answering.asked(town.nodes[host].answering, question, {ref, host}, me, town.now)
 
     town = town |> node(host, &%{&1 | answering: answering}) |> replies(host, effects)
-    event(town, host, if(elem(question, 0) == :members, do: :promised, else: :consulted))
+
+    case question do
+      {:members, asker, _silent} -> event(town, host, {:promised, asker})
+      {:reach, _target} -> event(town, host, :consulted)
+    end
   end
 
   defp happens(town, {:answer, ref, from, answer}) do

@@ -48,8 +48,8 @@ defmodule DNSMesh.Roster.Asking do
             # nil | %{target: name, stage: :asking | :looking}
             deciding: nil,
             next_at: nil,
-            # When those who have just come are known to all.
-            settled_at: nil,
+            # Who comes in through this node, until all members know.
+            settling: %{},
             alone: %Alone{},
             wake_at: nil
 
@@ -57,7 +57,7 @@ defmodule DNSMesh.Roster.Asking do
           probing?: boolean(),
           deciding: nil | %{target: NodeName.t(), stage: :asking | :looking},
           next_at: integer() | nil,
-          settled_at: integer() | nil,
+          settling: %{NodeName.t() => until :: integer()},
           alone: Alone.t(),
           wake_at: integer() | nil
         }
@@ -252,12 +252,16 @@ defmodule DNSMesh.Roster.Asking do
   end
 
   @doc "A join has ended: when the next decision may be taken."
-  @spec joined(Book.t(), boolean(), integer()) :: Book.t()
-  def joined(roster, false, now), do: put_in(roster.asking.next_at, now)
+  @spec joined(Book.t(), NodeName.t(), boolean(), integer()) :: Book.t()
+  def joined(roster, _name, false, now), do: put_in(roster.asking.next_at, now)
 
-  def joined(roster, true, now) do
-    at = now + @after_join
-    %{roster | asking: %{roster.asking | next_at: at, settled_at: at}}
+  def joined(roster, name, true, now) do
+    put_in(settling(roster, name, now + @after_join, now).asking.next_at, now + @after_join)
+  end
+
+  defp settling(roster, name, until, now) do
+    settling = Map.filter(roster.asking.settling, fn {_name, until} -> until > now end)
+    put_in(roster.asking.settling, Map.put(settling, name, until))
   end
 
   @doc """
@@ -339,19 +343,16 @@ defmodule DNSMesh.Roster.Asking do
   end
 
   @doc "Somebody was told whom this node is linked to, and is about to join: no decision before it has."
-  @spec promised(Book.t(), integer()) :: Book.t()
-  def promised(roster, now) do
-    at = now + @meanwhile
-    at = max(at, roster.asking.next_at || at)
-    %{roster | asking: %{roster.asking | next_at: at, settled_at: at}}
-  end
+  @spec promised(Book.t(), NodeName.t(), integer()) :: Book.t()
+  def promised(roster, asker, now),
+    do: roster |> settling(asker, now + @meanwhile, now) |> not_before(now + @meanwhile)
+
+  defp not_before(roster, at),
+    do: put_in(roster.asking.next_at, max(at, roster.asking.next_at || at))
 
   @doc "A member has asked about a node: it may be about to let that one in, and has its turn."
   @spec consulted(Book.t(), integer()) :: Book.t()
-  def consulted(roster, now) do
-    at = now + @their_turn
-    put_in(roster.asking.next_at, max(at, roster.asking.next_at || at))
-  end
+  def consulted(roster, now), do: not_before(roster, now + @their_turn)
 
   # Neither linked by somebody else nor refused by policy meanwhile, nor found silent by a later probe.
   defp open?(roster, name) do

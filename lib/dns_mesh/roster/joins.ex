@@ -46,7 +46,7 @@ defmodule DNSMesh.Roster.Joins do
     roster =
       %{roster | joining: joining}
       |> note(name, outcome, ms, now)
-      |> Asking.joined(outcome == true, now)
+      |> Asking.joined(name, outcome == true, now)
 
     Book.tell({roster, effects}, [:join, :stop], %{duration: ms}, %{peer: name, result: outcome})
   end

@@ -49,11 +49,13 @@ defmodule DNSMesh.Roster.Outlook do
   """
   @spec busy?(Book.t(), asker :: NodeName.t(), target :: NodeName.t(), integer()) :: boolean()
   def busy?(%{asking: asking} = roster, asker, target, now) do
-    settling?(asking, now) or Map.keys(roster.joining) -- [target] != [] or
+    settling?(asking.settling, asker, now) or Map.keys(roster.joining) -- [target] != [] or
       (decides?(asking.deciding, target) and before?(roster.world, asker))
   end
 
-  defp settling?(%{settled_at: at}, now), do: at != nil and now < at
+  # The asker knows of itself.
+  defp settling?(settling, asker, now),
+    do: Enum.any?(settling, fn {name, until} -> name != asker and now < until end)
 
   defp decides?(nil, _target), do: false
   defp decides?(%{target: about}, target), do: about != target
