@@ -327,6 +327,7 @@ defmodule DNSMesh.AskingTest do
         ])
 
       assert joins(effects) == [@a, @c]
+      assert looks(effects) == [{@a, [@b]}, {@c, [@b]}]
       # Cut again, it does not try once more.
       {_, effects} =
         play(roster, [
@@ -339,6 +340,37 @@ defmodule DNSMesh.AskingTest do
         ])
 
       assert joins(effects) == []
+    end
+
+    test "whom the one that was tried has named is not looked at once more, for ten seconds" do
+      assert {[@a, @c], [{@a, [@b]}]} = after_the_try([@a, @b, @c], 402)
+    end
+
+    test "is looked at all the same later, or where one more is silent by now" do
+      assert {[@a], [{@a, [@b]}, {@c, [@b]}]} = after_the_try([@a, @b, @c], 10_102)
+      assert {[@a], [{@a, [@b, @d]}, {@c, [@b, @d]}]} = after_the_try([@a, @b, @c, @d], 402)
+    end
+
+    # Kept out for 20 s; then @a, whose members are @b and @c, has let it in, and answers about @c so much later.
+    defp after_the_try(names, later) do
+      {roster, _} = kept_out(%{@b => :silent}, 15_000)
+      at = 30_000
+      verdicts = Enum.map(names, &{&1, if(&1 in [@b, @d], do: {:silent, :port}, else: :ok)})
+
+      {_, effects} =
+        play(roster, [
+          {at, {:round, world()}},
+          {at + 1, listed(names)},
+          {at + 2, found(verdicts)},
+          {at + 10, {:looked, @a, {:ok, [@b, @c], %{@b => :silent}}}},
+          {at + 20, {:joined, @a, true}},
+          {at + 20, {:nodeup, @a, :visible}},
+          {at + 400, :wake},
+          {at + later - 1, found(verdicts)},
+          {at + later, {:asked, @c, %{@a => :ok}}}
+        ])
+
+      {joins(effects), looks(effects)}
     end
 
     # Polls and answers as long as `most`; joins fail as global's cut would have them. Gives the joins with their times.

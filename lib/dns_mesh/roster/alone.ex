@@ -24,17 +24,27 @@ defmodule DNSMesh.Roster.Alone do
   # A node that has been kept out for so long, by a silence nobody could contradict, tries once.
   @patience 20_000
 
+  # How long the word of the one it has tried is good for the others.
+  @word 10_000
+
   # A refusal is used for so long, as long as the same ones are silent.
   @reuse 30_000
 
-  # Since when there are questions; to whom this node gives way, and since when; since when it has been refused, the
-  # silent ones it was refused for, and whether it has tried all the same.
+  # Since when there are questions; to whom this node gives way, and since when; since when it has been refused, by whom,
+  # for which silent ones, and when it has tried all the same.
   defstruct born: nil, gave_way: nil, kept_out: nil
 
   @type t :: %__MODULE__{
           born: integer() | nil,
           gave_way: nil | {NodeName.t(), since :: integer()},
-          kept_out: nil | %{since: integer(), silent: [NodeName.t()], tried?: boolean()}
+          kept_out:
+            nil
+            | %{
+                since: integer(),
+                group: [NodeName.t()],
+                silent: [NodeName.t()],
+                tried_at: integer() | nil
+              }
         }
   @type answers :: %{NodeName.t() => Asking.answer()}
 
@@ -86,43 +96,61 @@ defmodule DNSMesh.Roster.Alone do
   def gives_way(roster, _members, _answers, _now), do: {nil, roster}
 
   @doc """
-  Refused, for those who are silent to this node and linked to the target; `contradicted` is one of them that the target
-  can reach. `:try` where it tries all the same.
+  Refused by a group, for those of it who are silent to this node; `contradicted` is one of them that the target can reach.
+  `:try` where it tries all the same.
   """
-  @spec refused(Book.t(), [NodeName.t()], contradicted :: NodeName.t() | nil, integer()) ::
-          {:try | :wait, Book.t()}
-  def refused(roster, silent, contradicted, now) do
-    roster =
-      put_in(
-        roster.asking.alone.kept_out,
-        kept_out(roster.asking.alone.kept_out, silent, contradicted, now)
-      )
-
-    if try_once?(roster, now),
-      do: {:try, put_in(roster.asking.alone.kept_out.tried?, true)},
-      else: {:wait, roster}
+  @spec refused(
+          Book.t(),
+          group :: [NodeName.t()],
+          silent :: [NodeName.t()],
+          contradicted :: NodeName.t() | nil,
+          integer()
+        ) :: {:try | :wait, Book.t()}
+  def refused(roster, group, silent, contradicted, now) do
+    kept_out = kept_out(roster.asking.alone.kept_out, group, silent, contradicted, now)
+    try? = try_once?(kept_out, Outlook.lonely?(roster), now)
+    kept_out = if try?, do: %{kept_out | tried_at: now}, else: kept_out
+    {if(try?, do: :try, else: :wait), put_in(roster.asking.alone.kept_out, kept_out)}
   end
 
   # Only while nobody contradicts: a peer that the target can reach is alive, and joining would cut the mesh.
-  defp kept_out(_before, _silent, contradicted, _now) when contradicted != nil, do: nil
-  defp kept_out(%{silent: silent} = before, silent, nil, _now), do: before
-  defp kept_out(_before, silent, nil, now), do: %{since: now, silent: silent, tried?: false}
+  defp kept_out(_before, _group, _silent, contradicted, _now) when contradicted != nil, do: nil
+
+  defp kept_out(%{silent: silent} = before, group, silent, nil, _now),
+    do: %{before | group: group}
+
+  defp kept_out(_before, group, silent, nil, now),
+    do: %{since: now, group: group, silent: silent, tried_at: nil}
 
   # Who is in by that one try, and has not been cut, may have the others too: `global` will not bring them before the dead
   # link has timed out.
-  defp try_once?(%{asking: %{alone: %{kept_out: nil}}}, _now), do: false
+  defp try_once?(nil, _lonely?, _now), do: false
 
-  defp try_once?(%{asking: %{alone: %{kept_out: %{tried?: true}}}} = roster, _now),
-    do: not Outlook.lonely?(roster)
+  defp try_once?(%{tried_at: nil, since: since}, lonely?, now),
+    do: lonely? and now - since >= @patience
 
-  defp try_once?(%{asking: %{alone: %{kept_out: %{since: since}}}} = roster, now),
-    do: Outlook.lonely?(roster) and now - since >= @patience
+  defp try_once?(_tried, lonely?, _now), do: not lonely?
+
+  @doc "Whether this node has just been let in by the one try, and may have this one of the group without another look."
+  @spec let_in?(Book.t(), NodeName.t(), silent :: [NodeName.t()], integer()) :: boolean()
+  def let_in?(
+        %{asking: %{alone: %{kept_out: %{tried_at: at} = kept_out}}} = roster,
+        target,
+        silent,
+        now
+      )
+      when at != nil do
+    now - at < @word and not Outlook.lonely?(roster) and target in kept_out.group and
+      silent -- kept_out.silent == []
+  end
+
+  def let_in?(_roster, _target, _silent, _now), do: false
 
   @doc "When a refused target is asked about again, in milliseconds."
   @spec again_in(Book.t(), integer()) :: pos_integer()
   def again_in(roster, now) do
     case roster.asking.alone.kept_out do
-      %{tried?: false, since: since} ->
+      %{tried_at: nil, since: since} ->
         max(min(roster.interval, since + @patience - now), 100)
 
       _tried_or_contradicted ->

@@ -181,8 +181,13 @@ defmodule DNSMesh.Roster.Asking do
   # Nobody silent is the usual case, and takes no look.
   defp look(target, {roster, effects}, now) do
     case Outlook.silent(roster) -- [target] do
-      [] -> join(target, {roster, effects}, now)
-      silent -> {deciding(roster, target, :looking), [{:look, target, silent} | effects]}
+      [] ->
+        join(target, {roster, effects}, now)
+
+      silent ->
+        if Alone.let_in?(roster, target, silent, now),
+          do: join(target, {roster, effects}, now),
+          else: {deciding(roster, target, :looking), [{:look, target, silent} | effects]}
     end
   end
 
@@ -227,17 +232,15 @@ defmodule DNSMesh.Roster.Asking do
         # Its own word for the peer that cannot be reached from here is what tells a cut cable from a dead host.
         contradicted = Enum.find(silent, &(answers[&1] == :ok))
 
-        case Alone.refused(roster, silent, contradicted, now) do
+        group = Enum.uniq([target | members])
+
+        case Alone.refused(roster, group, silent, contradicted, now) do
           {:try, roster} ->
             target |> join({roster, effects}, now) |> step(now)
 
           {:wait, roster} ->
             reason = {:member_unreachable, contradicted || first}
-
-            [target | members]
-            |> Enum.uniq()
-            |> hold_all({roster, effects}, reason, now)
-            |> step(now)
+            group |> hold_all({roster, effects}, reason, now) |> step(now)
         end
     end
   end
