@@ -72,9 +72,9 @@ defmodule DNSMesh.Roster.Probing do
   def due?(%Peer{state: :new} = peer, roster, now),
     do: Outlook.lonely?(roster) or now >= knock_until(peer, roster)
 
-  def due?(%Peer{state: state, next_at: at}, _roster, now)
+  def due?(%Peer{state: state, next_at: at} = peer, roster, now)
       when state in [:waiting, :held] and at != nil,
-      do: at <= now
+      do: at <= now or to_come?(peer.probe, roster, now)
 
   def due?(_peer, _roster, _now), do: false
 
@@ -104,10 +104,16 @@ defmodule DNSMesh.Roster.Probing do
 
     cond do
       peer.state not in [:new, :waiting, :held] or peer.verdict != nil -> Book.put(roster, peer)
-      verdict == :ok -> Book.put(roster, %{peer | misses: 0})
+      verdict == :ok -> Book.put(roster, there(%{peer | misses: 0}, now))
       true -> missed(roster, peer, verdict, now)
     end
   end
+
+  # It may have been looked at before its time.
+  defp there(%Peer{state: :waiting, next_at: at} = peer, now) when at != nil and at > now,
+    do: %{peer | next_at: now}
+
+  defp there(peer, _now), do: peer
 
   defp missed(roster, peer, verdict, now) do
     {chance, state} = :rand.uniform_s(roster.chance)
@@ -115,7 +121,7 @@ defmodule DNSMesh.Roster.Probing do
 
     # Not sooner than it may be, and so that status/1 says when it will be.
     delay =
-      if hot?(peer, now) or to_come?({verdict, now, nil}, roster, now),
+      if hot?(peer, now),
         do: @hot_floor + 50,
         else: max(nobody_delay(roster, peer, chance), @floor)
 
@@ -149,8 +155,10 @@ defmodule DNSMesh.Roster.Probing do
   end
 
   defp due_at(%Peer{state: state, next_at: at} = peer, roster, now)
-       when state in [:waiting, :held] and at != nil,
-       do: in_turn(at, peer, roster, now)
+       when state in [:waiting, :held] and at != nil do
+    at = if to_come?(peer.probe, roster, now), do: now, else: at
+    in_turn(at, peer, roster, now)
+  end
 
   defp due_at(_peer, _roster, _now), do: nil
 
