@@ -243,7 +243,16 @@ defmodule DNSMesh.SourceTest do
 
   test "a source is given its argument and the context" do
     me = self()
-    returned = ask({Puppet, &(send(me, {:context, &1}) && {:ok, []})})
+
+    returned =
+      ask(
+        {Puppet,
+         fn context ->
+           send(me, {:context, context})
+           {:ok, []}
+         end}
+      )
+
     assert {:error, %{reason: :no_records}} = returned
     assert_received {:context, @context}
   end

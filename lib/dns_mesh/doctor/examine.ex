@@ -42,6 +42,7 @@ defmodule DNSMesh.Doctor.Examine do
 
   defp gather(mode, config, instance, timeout) do
     started = now()
+    instance = once_answered(instance, config.name, started + div(timeout, 5))
     outside = Outside.open(config)
     vm = VM.open(config)
     {:now, world} = VM.survey(vm)
@@ -95,6 +96,25 @@ defmodule DNSMesh.Doctor.Examine do
     {peers, selves} = Enum.split(facts.peers, length(facts.peers) - length(facts.selves))
     %{facts | peers: peers, selves: for(self <- selves, do: %{self | policy: {:refused, :self}})}
   end
+
+  # One that has just started has not heard of its sources yet, and nobody but it asks them.
+  defp once_answered({_config, _roster, lookups, _own_name, _now} = instance, name, until) do
+    open? = fn
+      %{key: {_query, :names}, answer: nil, failure: nil} -> true
+      _answered_or_asked_anew -> false
+    end
+
+    if left(until) > 0 and Enum.any?(lookups.entries, open?) do
+      Process.sleep(20)
+      once_answered(GenServer.call(name, :status), name, until)
+    else
+      instance
+    end
+  catch
+    :exit, _stopped -> instance
+  end
+
+  defp once_answered(nil, _name, _until), do: nil
 
   ## DNS
 
