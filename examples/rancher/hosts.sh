@@ -6,7 +6,9 @@
 #   host2  10.42.96.65 ────┤              docker0 172.17.0.1, with the default route
 #   host3  10.42.240.66 ───┘              docker0 172.17.0.1, with the default route
 
-hosts_prefix=hello$$
+. "$(dirname "${BASH_SOURCE[0]}")/../support/net.sh"
+
+net_prefix=hello$$
 hosts_overlay=([1]=10.42.72.199 [2]=10.42.96.65 [3]=10.42.240.66)
 hosts_dns=169.254.169.250
 hosts_release=${BASH_SOURCE[0]%/*}/_build/prod/rel/hello
@@ -15,28 +17,25 @@ hosts_release=${BASH_SOURCE[0]%/*}/_build/prod/rel/hello
 hosts_up() {
   local i
   hosts_folder=$1
-  ip netns add "$hosts_prefix-fabric"
-  ip -n "$hosts_prefix-fabric" link add br0 type bridge
-  ip -n "$hosts_prefix-fabric" link set br0 up
-
-  hosts_plug dns 10.42.0.2
-  ip -n "$hosts_prefix-dns" address add "$hosts_dns/32" dev overlay
+  net_up
+  net_plug dns overlay 10.42.0.2/16
+  net_ip dns address add "$hosts_dns/32" dev overlay
   for i in "${!hosts_overlay[@]}"; do
-    hosts_plug "host$i" "${hosts_overlay[$i]}"
+    net_plug "host$i" overlay "${hosts_overlay[$i]}/16"
     # A bridge is up once something is plugged in: a container, say, which this cable stands for.
-    ip -n "$hosts_prefix-host$i" link add docker0 type bridge
-    ip -n "$hosts_prefix-host$i" link add veth0 type veth peer name container0
-    ip -n "$hosts_prefix-host$i" link set veth0 master docker0 up
-    ip -n "$hosts_prefix-host$i" link set container0 up
-    ip -n "$hosts_prefix-host$i" address add 172.17.0.1/16 dev docker0
-    ip -n "$hosts_prefix-host$i" link set docker0 up
-    ip -n "$hosts_prefix-host$i" route add default via 172.17.0.2
-    ip -n "$hosts_prefix-host$i" route add "$hosts_dns" dev overlay
+    net_ip "host$i" link add docker0 type bridge
+    net_ip "host$i" link add veth0 type veth peer name container0
+    net_ip "host$i" link set veth0 master docker0 up
+    net_ip "host$i" link set container0 up
+    net_ip "host$i" address add 172.17.0.1/16 dev docker0
+    net_ip "host$i" link set docker0 up
+    net_ip "host$i" route add default via 172.17.0.2
+    net_ip "host$i" route add "$hosts_dns" dev overlay
   done
 
   printf 'search my-stack.rancher.internal rancher.internal\nnameserver %s\n' "$hosts_dns" >"$hosts_folder/resolv.conf"
   : >"$hosts_folder/records"
-  ip netns exec "$hosts_prefix-dns" dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file= --user=root --no-resolv \
+  ip netns exec "$net_prefix-dns" dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file= --user=root --no-resolv \
     --no-hosts --addn-hosts="$hosts_folder/records" --listen-address="$hosts_dns" --bind-interfaces \
     --local=/rancher.internal/ --local=/my-hello-service/ --log-facility=- >"$hosts_folder/dns.log" 2>&1 &
   hosts_dns_pid=$!
@@ -49,16 +48,6 @@ hosts_up() {
   return 1
 }
 
-# hosts_plug NAME ADDRESS: a namespace with an end of a cable to the overlay.
-hosts_plug() {
-  ip netns add "$hosts_prefix-$1"
-  ip -n "$hosts_prefix-$1" link set lo up
-  ip -n "$hosts_prefix-$1" link add overlay type veth peer name "to-$1" netns "$hosts_prefix-fabric"
-  ip -n "$hosts_prefix-fabric" link set "to-$1" master br0 up
-  ip -n "$hosts_prefix-$1" address add "$2/16" dev overlay
-  ip -n "$hosts_prefix-$1" link set overlay up
-}
-
 # hosts_list NUMBER…: these are now the service's containers, says DNS.
 hosts_list() {
   local i
@@ -68,32 +57,20 @@ hosts_list() {
 
 # host_start NUMBER: the release there, as its container would be started.
 host_start() {
-  ip netns exec "$hosts_prefix-host$1" sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' "$hosts_folder/resolv.conf" \
+  net_exec "host$1" sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' "$hosts_folder/resolv.conf" \
     env DNS_CLUSTER_QUERY=my-hello-service RELEASE_DISTRIBUTION=none RELEASE_COOKIE=a-secret-of-your-own \
     RELEASE_TMP="$hosts_folder/host$1" "$hosts_release/bin/hello" start </dev/null >>"$hosts_folder/host$1.log" 2>&1 &
 }
 
 # host_stop NUMBER: SIGTERM to all that runs there, the node and the epmd it started.
-host_stop() { hosts_signal TERM "$hosts_prefix-host$1"; }
+host_stop() { net_signal "host$1" TERM; }
 
 # host_page NUMBER [PATH]: what the node there says.
 host_page() {
-  ip netns exec "$hosts_prefix-host$1" curl -fsS --noproxy '*' --max-time 2 "http://localhost:4000/${2:-}"
+  net_exec "host$1" curl -fsS --noproxy '*' --max-time 2 "http://localhost:4000/${2:-}"
 }
 
-host_is_empty() { [ -z "$(ip netns pids "$hosts_prefix-host$1")" ]; }
-
-hosts_signal() {
-  local pids
-  pids=$(ip netns pids "$2")
-  [ -z "$pids" ] || kill -s "$1" $pids || true
-}
+host_is_empty() { net_empty "host$1"; }
 
 # All that hosts_up has made, and all that runs in it.
-hosts_down() {
-  local name
-  for name in $(ip netns list | cut -d ' ' -f 1 | grep "^$hosts_prefix-"); do
-    hosts_signal KILL "$name"
-    ip netns delete "$name"
-  done
-}
+hosts_down() { net_down; }

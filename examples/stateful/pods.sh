@@ -7,7 +7,9 @@
 #   app-1  10.244.0.11 ──┤ one network, 10.244.0.0/16
 #   …                    ┘
 
-pods_prefix=app$$
+. "$(dirname "${BASH_SOURCE[0]}")/../support/net.sh"
+
+net_prefix=app$$
 pods_domain=cluster.local
 pods_service=app.default.svc.$pods_domain
 pods_srv=_epmd._tcp.$pods_service
@@ -40,11 +42,10 @@ pods_fetch_server() (
 pods_up() {
   local i
   pods_folder=$1
-  ip netns add "$pods_prefix-fabric"
-  ip -n "$pods_prefix-fabric" link add br0 type bridge
-  ip -n "$pods_prefix-fabric" link set br0 up
-  pods_plug dns 10.244.0.2
-  ip -n "$pods_prefix-dns" address add "$pods_dns/32" dev eth0
+  net_up
+  net_plug dns eth0 10.244.0.2/16
+  net_ip dns route add default dev eth0
+  net_ip dns address add "$pods_dns/32" dev eth0
 
   cat >"$pods_folder/resolv.conf" <<TEXT
 search default.svc.$pods_domain svc.$pods_domain $pods_domain
@@ -75,7 +76,7 @@ zone:
 TEXT
   pods_write_zones
   : >"$pods_folder/dns.log"
-  LD_LIBRARY_PATH=$(printf '%s:' "$pods_server"/usr/lib/*-linux-*) ip netns exec "$pods_prefix-dns" \
+  LD_LIBRARY_PATH=$(printf '%s:' "$pods_server"/usr/lib/*-linux-*) ip netns exec "$net_prefix-dns" \
     "$pods_server/usr/sbin/nsd" -d -c "$pods_folder/nsd.conf" >"$pods_folder/dns.log" 2>&1 &
   pods_dns_pid=$!
   # A signal to read the zones again, sent before it is there, would be its end.
@@ -85,17 +86,6 @@ TEXT
   done
   cat "$pods_folder/dns.log" >&2
   return 1
-}
-
-# pods_plug NAME ADDRESS: a namespace with an end of a cable to the network.
-pods_plug() {
-  ip netns add "$pods_prefix-$1"
-  ip -n "$pods_prefix-$1" link set lo up
-  ip -n "$pods_prefix-$1" link add eth0 type veth peer name "to-$1" netns "$pods_prefix-fabric"
-  ip -n "$pods_prefix-fabric" link set "to-$1" master br0 up
-  ip -n "$pods_prefix-$1" address add "$2/16" dev eth0
-  ip -n "$pods_prefix-$1" link set eth0 up
-  ip -n "$pods_prefix-$1" route add default dev eth0
 }
 
 # pods_list NUMBER…: these pods are now the service's endpoints, says DNS.
@@ -131,7 +121,8 @@ pods_write_zones() {
 # pod_create NUMBER ADDRESS: a pod in which nothing runs yet.
 pod_create() {
   pods_address[$1]=$2
-  pods_plug "app-$1" "$2"
+  net_plug "app-$1" eth0 "$2/16"
+  net_ip "app-$1" route add default dev eth0
   printf '127.0.0.1 localhost\n%s app-%d.%s app-%d\n' "$2" "$1" "$pods_service" "$1" >"$pods_folder/hosts-$1"
 }
 
@@ -139,7 +130,7 @@ pod_create() {
 pod_exec() {
   local files=$pods_folder i=$1
   shift
-  ip netns exec "$pods_prefix-app-$i" unshare --uts sh -c '
+  net_exec "app-$i" unshare --uts sh -c '
     echo "$2" >/proc/sys/kernel/hostname
     mount --bind "$0/resolv.conf" /etc/resolv.conf
     mount --bind "$0/hosts-$1" /etc/hosts
@@ -154,33 +145,20 @@ pod_exec() {
 pod_start() { pod_exec "$1" "$pods_release/bin/app" start </dev/null >>"$pods_folder/app-$1.log" 2>&1 & }
 
 # pod_stop NUMBER: SIGTERM to all that runs there, the node and the epmd it started.
-pod_stop() { pods_signal TERM "$pods_prefix-app-$1"; }
+pod_stop() { net_signal "app-$1" TERM; }
 
 # pod_delete NUMBER: the pod, with its address, is no more. What still runs there has no time to say goodbye.
 pod_delete() {
-  ip -n "$pods_prefix-app-$1" link delete eth0
-  pods_signal KILL "$pods_prefix-app-$1"
-  ip netns delete "$pods_prefix-app-$1"
+  net_ip "app-$1" link delete eth0
+  net_unplug "app-$1"
 }
 
 # pod_page NUMBER [PATH]: what the node there says.
 pod_page() {
-  ip netns exec "$pods_prefix-app-$1" curl -fsS --noproxy '*' --max-time 2 "http://localhost:4000/${2:-}"
+  net_exec "app-$1" curl -fsS --noproxy '*' --max-time 2 "http://localhost:4000/${2:-}"
 }
 
-pod_is_empty() { [ -z "$(ip netns pids "$pods_prefix-app-$1")" ]; }
-
-pods_signal() {
-  local pids
-  pids=$(ip netns pids "$2")
-  [ -z "$pids" ] || kill -s "$1" $pids 2>/dev/null || true
-}
+pod_is_empty() { net_empty "app-$1"; }
 
 # All that pods_up and pod_create have made, and all that runs in it.
-pods_down() {
-  local name
-  for name in $(ip netns list | cut -d ' ' -f 1 | grep "^$pods_prefix-"); do
-    pods_signal KILL "$name"
-    ip netns delete "$name"
-  done
-}
+pods_down() { net_down; }

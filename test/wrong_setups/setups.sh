@@ -239,7 +239,7 @@ hidden() {
 
 second_name() {
   sets "the other node was given another address"
-  ip -n "$hosts_prefix-host2" address add 10.78.0.22/24 dev eth0
+  net_ip host2 address add 10.78.0.22/24 dev eth0
   hosts_list 11 12
   host_start 2 RELEASE_DISTRIBUTION=name RELEASE_NODE=app@10.78.0.22
   host_start 1
@@ -247,7 +247,7 @@ second_name() {
   host_stop 2
   host_start 2
   well 1
-  ip -n "$hosts_prefix-host2" address del 10.78.0.22/24 dev eth0
+  net_ip host2 address del 10.78.0.22/24 dev eth0
 }
 
 unreachable_member() {
