@@ -714,14 +714,19 @@ defmodule DNSMesh.AskingTest do
       below = "app@10.0.0.1"
       above = "app@10.0.0.90"
       {asks, _} = play(linked([{10_003, found([{@c, :ok}])}]))
-      assert asks.asking.deciding == %{target: @c, stage: :asking}
+      assert asks.asking.deciding == %{target: @c, stage: :asking, since: 10_003}
       assert Roster.busy?(asks, above, @d, 10_004)
       refute Roster.busy?(asks, below, @d, 10_004)
       refute Roster.busy?(asks, above, @c, 10_004)
 
+      # A member that does not answer must not hold up all others, nor a peer that hangs in its handshake.
+      assert Roster.busy?(asks, above, @d, 11_002)
+      refute Roster.busy?(asks, above, @d, 11_003)
+
       {joins, _} = play(asks, [{10_005, {:asked, @c, %{@a => :ok, @b => :ok}}}])
       assert Roster.busy?(joins, below, @d, 10_006)
       refute Roster.busy?(joins, below, @c, 10_006)
+      refute Roster.busy?(joins, below, @d, 11_005)
 
       {joined, _} = play(joins, [{10_020, {:joined, @c, true}}])
       assert Roster.busy?(joined, below, @d, 10_319)

@@ -45,7 +45,7 @@ defmodule DNSMesh.Roster.Asking do
   @type answer :: :ok | :dead | :silent | :busy | :no_answer | :no_mesh
 
   defstruct probing?: false,
-            # nil | %{target: name, stage: :asking | :looking}
+            # nil | %{target: name, stage: :asking | :looking, since: when}
             deciding: nil,
             next_at: nil,
             # Who comes in through this node, until all members know.
@@ -55,7 +55,7 @@ defmodule DNSMesh.Roster.Asking do
 
   @type t :: %__MODULE__{
           probing?: boolean(),
-          deciding: nil | %{target: NodeName.t(), stage: :asking | :looking},
+          deciding: nil | %{target: NodeName.t(), stage: :asking | :looking, since: integer()},
           next_at: integer() | nil,
           settling: %{NodeName.t() => until :: integer()},
           alone: Alone.t(),
@@ -130,7 +130,7 @@ defmodule DNSMesh.Roster.Asking do
         look(peer.name, {roster, effects}, now)
 
       members ->
-        roster = deciding(roster, peer.name, :asking)
+        roster = deciding(roster, peer.name, :asking, now)
         {roster, [{:ask, peer.name, members} | effects]}
     end
   end
@@ -187,7 +187,7 @@ defmodule DNSMesh.Roster.Asking do
       silent ->
         if Alone.let_in?(roster, target, silent, now),
           do: join(target, {roster, effects}, now),
-          else: {deciding(roster, target, :looking), [{:look, target, silent} | effects]}
+          else: {deciding(roster, target, :looking, now), [{:look, target, silent} | effects]}
     end
   end
 
@@ -368,8 +368,8 @@ defmodule DNSMesh.Roster.Asking do
     end
   end
 
-  defp deciding(roster, target, stage),
-    do: put_in(roster.asking.deciding, %{target: target, stage: stage})
+  defp deciding(roster, target, stage, now),
+    do: put_in(roster.asking.deciding, %{target: target, stage: stage, since: now})
 
   defp undecided(roster), do: put_in(roster.asking.deciding, nil)
 

@@ -8,6 +8,9 @@ defmodule DNSMesh.Roster.Outlook do
   # Of these nothing is known: that is no silence.
   @untried [:not_tried, :lost]
 
+  # Milliseconds that a decision, and a join, take where nothing hangs.
+  @turn 1_000
+
   @doc "Linked nodes that count: hidden ones are not `global`'s."
   @spec members(Book.t()) :: [NodeName.t()]
   def members(roster), do: Enum.sort(MapSet.difference(roster.connected, roster.hidden))
@@ -45,20 +48,25 @@ defmodule DNSMesh.Roster.Outlook do
   @doc """
   Whether a member that asks about a target had better ask again a little later: this node is about to let in another one,
   or has just done so, and whether those two can reach each other nobody has asked. Of two that decide at once, the one
-  with the lower name does.
+  with the lower name does. What hangs is not waited for.
   """
   @spec busy?(Book.t(), asker :: NodeName.t(), target :: NodeName.t(), integer()) :: boolean()
   def busy?(%{asking: asking} = roster, asker, target, now) do
-    settling?(asking.settling, asker, now) or Map.keys(roster.joining) -- [target] != [] or
-      (decides?(asking.deciding, target) and before?(roster.world, asker))
+    settling?(asking.settling, asker, now) or
+      Enum.any?(roster.joining, fn {name, at} -> name != target and recent?(at, now) end) or
+      (decides?(asking.deciding, target, now) and before?(roster.world, asker))
   end
 
   # The asker knows of itself.
   defp settling?(settling, asker, now),
     do: Enum.any?(settling, fn {name, until} -> name != asker and now < until end)
 
-  defp decides?(nil, _target), do: false
-  defp decides?(%{target: about}, target), do: about != target
+  defp decides?(nil, _target, _now), do: false
+
+  defp decides?(%{target: about, since: at}, target, now),
+    do: about != target and recent?(at, now)
+
+  defp recent?(at, now), do: now - at < @turn
 
   defp before?(nil, _asker), do: false
   defp before?(%{distribution: %{node: node}}, asker), do: node < asker
