@@ -150,11 +150,11 @@ defmodule DNSMesh.Candidates do
     fn
       {:no_host, ip, reason}, candidates ->
         candidates
-        |> put([basename, ?@, :inet.ntoa(ip)], [ip], no_host(reason))
+        |> put(basename, :inet.ntoa(ip), [ip], no_host(reason))
         |> doubt(ip, reason)
 
       {host, ips}, candidates ->
-        put(candidates, [basename, ?@, host], ips, verdict)
+        put(candidates, basename, host, ips, verdict)
     end
   end
 
@@ -172,7 +172,7 @@ defmodule DNSMesh.Candidates do
     case Map.get(answer.registered, ip, {:error, :silent}) do
       {:ok, names} ->
         for name <- names, wanted?(query, name), reduce: candidates do
-          candidates -> put(candidates, [name, ?@, host], [ip], nil)
+          candidates -> put(candidates, name, host, [ip], nil)
         end
 
       {:error, why} ->
@@ -196,16 +196,20 @@ defmodule DNSMesh.Candidates do
   defp doubt(candidates, ip, _failure), do: %{candidates | unknown: [ip | candidates.unknown]}
 
   # Not with <>: that makes a binary off the heap, with room for more, which for thousands of names costs twice as much.
-  defp put(candidates, parts, ips, verdict) do
-    name = IO.iodata_to_binary(parts)
+  defp put(candidates, basename, host, ips, verdict) do
+    name = IO.iodata_to_binary([basename, ?@ | host])
 
     add(
       candidates,
       name,
       ips,
-      if(NodeName.valid?(name), do: verdict, else: {:refused, :bad_node_name})
+      if(named?(name, basename, host), do: verdict, else: {:refused, :bad_node_name})
     )
   end
+
+  # An address has been written by us.
+  defp named?(_name, basename, host) when is_list(host), do: NodeName.basename?(basename)
+  defp named?(name, _basename, _host), do: NodeName.valid?(name)
 
   defp add(%{names: names} = candidates, name, ips, verdict) do
     case names do

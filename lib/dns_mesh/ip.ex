@@ -69,13 +69,8 @@ defmodule DNSMesh.IP do
   def in_cidr?(_ip, _cidr), do: false
 
   @spec class(t()) :: class()
-  def class(ip) do
-    number = to_integer(ip)
-
-    Enum.find_value(networks(family(ip)), :public, fn {class, shift, network} ->
-      if number >>> shift == network, do: class
-    end)
-  end
+  def class(ip) when tuple_size(ip) == 4, do: class4(to_integer(ip))
+  def class(ip) when tuple_size(ip) == 8, do: class6(to_integer(ip))
 
   @spec family(t()) :: :inet | :inet6
   def family(ip) when tuple_size(ip) == 4, do: :inet
@@ -119,6 +114,16 @@ defmodule DNSMesh.IP do
              end)
             |> Enum.group_by(&elem(&1, 0), &elem(&1, 1))
 
-  defp networks(:inet), do: unquote(Macro.escape(@networks[32]))
-  defp networks(:inet6), do: unquote(Macro.escape(@networks[128]))
+  # Clauses rather than a list to walk through.
+  for {class, shift, network} <- @networks[32] do
+    defp class4(number) when number >>> unquote(shift) == unquote(network), do: unquote(class)
+  end
+
+  defp class4(_number), do: :public
+
+  for {class, shift, network} <- @networks[128] do
+    defp class6(number) when number >>> unquote(shift) == unquote(network), do: unquote(class)
+  end
+
+  defp class6(_number), do: :public
 end
