@@ -710,6 +710,22 @@ defmodule DNSMesh.AskingTest do
       assert state(roster, @c) == {:held, {:unreachable_for, @b}}
     end
 
+    test "who is asked waits 0.3 s, but not for ever where somebody asks all the time" do
+      {roster, _} =
+        play(
+          linked([{10_003, found([{@c, :ok}])}, {10_004, {:asked, @c, %{@a => :busy, @b => :ok}}}])
+        )
+
+      {once, effects} = play(roster, [{10_200, :consulted}, {10_499, :wake}])
+      assert asks(effects) == []
+      assert {_, [{:ask, @c, _}]} = play(once, [{10_500, :wake}])
+
+      {_, effects} =
+        play(roster, Enum.flat_map(10_200..12_000//100, &[{&1, :consulted}, {&1 + 50, :wake}]))
+
+      assert asks(effects) == [{@c, [@a, @b]}]
+    end
+
     test "who lets in another one, or has just done so, says so, and of two that ask the lower name goes first" do
       below = "app@10.0.0.1"
       above = "app@10.0.0.90"

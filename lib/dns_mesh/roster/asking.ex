@@ -48,6 +48,8 @@ defmodule DNSMesh.Roster.Asking do
             # nil | %{target: name, stage: :asking | :looking, since: when}
             deciding: nil,
             next_at: nil,
+            # Since when members have asked without a pause, and when the last one did.
+            consulted: nil,
             # Who comes in through this node, until all members know.
             settling: %{},
             alone: %Alone{},
@@ -57,6 +59,7 @@ defmodule DNSMesh.Roster.Asking do
           probing?: boolean(),
           deciding: nil | %{target: NodeName.t(), stage: :asking | :looking, since: integer()},
           next_at: integer() | nil,
+          consulted: nil | {since :: integer(), last :: integer()},
           settling: %{NodeName.t() => until :: integer()},
           alone: Alone.t(),
           wake_at: integer() | nil
@@ -216,7 +219,7 @@ defmodule DNSMesh.Roster.Asking do
     end
   end
 
-  defp put_off({roster, effects}, at), do: {put_in(roster.asking.next_at, at), effects}
+  defp put_off({roster, effects}, at), do: {not_before(roster, at), effects}
 
   defp judge(target, {:ok, members, answers}, {roster, effects}, now) do
     case Enum.sort(for name <- Outlook.silent(roster), name in members, name != target, do: name) do
@@ -353,9 +356,21 @@ defmodule DNSMesh.Roster.Asking do
   defp not_before(roster, at),
     do: put_in(roster.asking.next_at, max(at, roster.asking.next_at || at))
 
-  @doc "A member has asked about a node: it may be about to let that one in, and has its turn."
+  @doc """
+  A member has asked about a node: it may be about to let that one in, and has its turn. In a large mesh, or beside one gone
+  mad, somebody asks all the time: this node waits so long, and no longer.
+  """
   @spec consulted(Book.t(), integer()) :: Book.t()
-  def consulted(roster, now), do: not_before(roster, now + @their_turn)
+  def consulted(roster, now) do
+    since =
+      case roster.asking.consulted do
+        {since, last} when now - last < @their_turn -> since
+        _a_pause -> now
+      end
+
+    roster = put_in(roster.asking.consulted, {since, now})
+    if now - since < @meanwhile, do: not_before(roster, now + @their_turn), else: roster
+  end
 
   # Neither linked by somebody else nor refused by policy meanwhile, nor found silent by a later probe.
   defp open?(roster, name) do
