@@ -202,6 +202,20 @@ defmodule DNSMesh.AskingTest do
       end
     end
 
+    test "gives way no more once it has links, however long the lower one stays silent" do
+      {roster, _} =
+        play([
+          {0, {:round, world(connected: [@d])}},
+          {1, listed([@a, @b, @d])},
+          {10_000, {:round, world(connected: [@d])}},
+          {10_001, found([{@a, {:silent, :epmd}}, {@b, :ok}])},
+          {10_003, {:asked, @b, %{@d => :ok}}}
+        ])
+
+      {_, effects} = play(roster, [{10_005, {:looked, @b, {:ok, [], %{@a => :ok}}}}])
+      assert joins(effects) == [@b]
+    end
+
     test "takes what one member says for the word of them all" do
       {roster, effects} =
         play(

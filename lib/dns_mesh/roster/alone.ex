@@ -77,11 +77,7 @@ defmodule DNSMesh.Roster.Alone do
   @spec gives_way(Book.t(), members :: [NodeName.t()], answers(), integer()) ::
           {NodeName.t() | nil, Book.t()}
   def gives_way(roster, [], answers, now) do
-    lower =
-      roster
-      |> Outlook.silent()
-      |> Enum.filter(&(&1 < roster.world.distribution.node and answers[&1] == :ok))
-      |> Enum.min(fn -> nil end)
+    lower = if Outlook.lonely?(roster), do: lower_silent(roster, answers)
 
     since =
       case roster.asking.alone.gave_way do
@@ -94,6 +90,13 @@ defmodule DNSMesh.Roster.Alone do
   end
 
   def gives_way(roster, _members, _answers, _now), do: {nil, roster}
+
+  defp lower_silent(roster, answers) do
+    roster
+    |> Outlook.silent()
+    |> Enum.filter(&(&1 < roster.world.distribution.node and answers[&1] == :ok))
+    |> Enum.min(fn -> nil end)
+  end
 
   @doc """
   Refused by a group, for those of it who are silent to this node; `contradicted` is one of them that the target can reach.
