@@ -30,6 +30,7 @@ defmodule DNSMesh do
     Distribution,
     Doctor,
     Error,
+    Options,
     OwnName,
     Poller,
     Query,
@@ -272,8 +273,7 @@ defmodule DNSMesh do
   end
 
   defp lookup_options!(name, opts) do
-    unless Keyword.keyword?(opts),
-      do: raise(ArgumentError, "expected the options to be a keyword list, got: #{inspect(opts)}")
+    :ok = Options.keyword!(opts)
 
     case Keyword.keys(opts) -- @lookup_keys do
       [] ->

@@ -49,7 +49,7 @@ defmodule DNSMesh.Await do
   instance runs, whoever comes and goes.
   """
 
-  alias DNSMesh.{Status, Telemetry, Words}
+  alias DNSMesh.{Options, Status, Telemetry, Words}
 
   # For the Poller to say itself that the time is over.
   @patience 5_000
@@ -163,13 +163,7 @@ defmodule DNSMesh.Await do
   ## Options
 
   defp options!(opts, keys) do
-    unless Keyword.keyword?(opts),
-      do: raise(ArgumentError, "expected the options to be a keyword list, got: #{inspect(opts)}")
-
-    for {key, value} <- opts, key not in keys do
-      raise ArgumentError,
-            "unknown option #{inspect(key)}, expected one of #{inspect(keys)}, got: #{inspect(value)}"
-    end
+    :ok = Options.known!(opts, keys)
 
     for {key, default, expected, _doc} <- @options, key in keys, into: %{} do
       value = Keyword.get(opts, key, default)

@@ -48,6 +48,13 @@ defmodule DNSMesh.Candidates do
   def by(%{alive?: true, address: nil}, nil), do: :name
   def by(_distribution, nil), do: :address
 
+  @doc "What is known of this node; beside a :resolver module peers are named by address."
+  @spec me(Distribution.t(), DNSMesh.Config.t(), basename :: String.t() | nil) :: me()
+  def me(distribution, config, basename) do
+    by = if config.resolver, do: :address, else: by(distribution, config.naming)
+    %{by: by, node: distribution.node, host: distribution.host, basename: basename}
+  end
+
   @doc "What is to be asked about each address that a lookup finds."
   @spec follow(Query.t(), Query.type(), :address | :name) :: [:hosts | :registered]
   def follow(query, type, by) do

@@ -3,7 +3,7 @@ defmodule DNSMesh.Config do
   # The options: one table for their documentation, defaults and checks, and the struct they become. Nothing else in
   # the library reads an option.
 
-  alias DNSMesh.{Cookie, Distribution, IP, NodeName, Query, Resolver}
+  alias DNSMesh.{Cookie, Distribution, IP, NodeName, Options, Query, Resolver}
 
   @types [:a, :aaaa, :srv]
   @day 86_400_000
@@ -132,14 +132,7 @@ defmodule DNSMesh.Config do
   @doc "Checks the options; `:ignore` when there is nothing to ask. Raises `ArgumentError` that says what was expected and what was got."
   @spec new!(keyword(), query_from_environment :: String.t() | nil) :: t() | :ignore
   def new!(opts, environment \\ System.get_env("DNS_CLUSTER_QUERY")) do
-    unless Keyword.keyword?(opts),
-      do: raise(ArgumentError, "expected the options to be a keyword list, got: #{inspect(opts)}")
-
-    for {key, value} <- opts do
-      key in @keys ||
-        raise ArgumentError,
-              "unknown option #{inspect(key)}, expected one of #{inspect(@keys)}, got: #{inspect(value)}"
-    end
+    :ok = Options.known!(opts, @keys)
 
     {query, origin} =
       if Keyword.has_key?(opts, :query),
@@ -213,6 +206,11 @@ defmodule DNSMesh.Config do
 
   defp field(:resource_types), do: :types
   defp field(key), do: key
+
+  @doc "What is asked for in each round: every item, for each of its record types."
+  @spec lookups(t()) :: [{Query.t(), Query.type()}]
+  def lookups(config),
+    do: for(query <- config.queries, type <- Query.types(query, config.types), do: {query, type})
 
   @doc "Checks one option's value and gives it in its inner form."
   @spec cast!(atom(), term()) :: term()

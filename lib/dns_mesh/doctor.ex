@@ -7,7 +7,7 @@ defmodule DNSMesh.Doctor do
   #   Words     the sentence and the fix             (pure)
   #   Table     what was looked at                   (pure)
 
-  alias DNSMesh.{Config, Diagnosis, Resolver}
+  alias DNSMesh.{Config, Diagnosis, Options, Resolver}
   alias DNSMesh.Doctor.{Examine, Facts, Table, Verdict, Verdicts, Words}
 
   @timeout 5_000
@@ -24,8 +24,7 @@ defmodule DNSMesh.Doctor do
 
   # The options of start_link/1 are for a query that is examined by itself: an instance has its own.
   defp split!(opts) do
-    unless Keyword.keyword?(opts),
-      do: raise(ArgumentError, "expected the options to be a keyword list, got: #{inspect(opts)}")
+    :ok = Options.keyword!(opts)
 
     case Keyword.split(opts, @keys) do
       {own, [{key, value} | _] = options} ->

@@ -69,14 +69,11 @@ defmodule DNSMesh.Poller do
     # Before the first look at the list: a node that comes in between is then in the mailbox, not lost.
     :ok = :net_kernel.monitor_nodes(true, [:nodedown_reason, node_type: :all])
 
-    keys =
-      for query <- config.queries, type <- Query.types(query, config.types), do: {query, type}
-
     state = %__MODULE__{
       config: config,
       outside: Outside.open(config),
       roster: Roster.new(config, :erlang.unique_integer()),
-      lookups: Lookups.new(keys, config.interval),
+      lookups: Lookups.new(Config.lookups(config), config.interval),
       pace: pace(config),
       own_name: OwnName.new(config, now())
     }
@@ -335,19 +332,8 @@ defmodule DNSMesh.Poller do
   defp heed(state, %{what: key}, {:error, failure}),
     do: if(Lookups.nobody?(failure), do: roster(state, {:listed_nothing, key}), else: state)
 
-  defp me(%Distribution{} = distribution, state) do
-    by =
-      if state.config.resolver,
-        do: :address,
-        else: Candidates.by(distribution, state.config.naming)
-
-    %{
-      by: by,
-      node: distribution.node,
-      host: distribution.host,
-      basename: Roster.basename(state.roster)
-    }
-  end
+  defp me(%Distribution{} = distribution, state),
+    do: Candidates.me(distribution, state.config, Roster.basename(state.roster))
 
   defp count({:ok, answer}), do: length(answer.records)
   defp count({:error, _failure}), do: 0

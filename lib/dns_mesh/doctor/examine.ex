@@ -17,12 +17,11 @@ defmodule DNSMesh.Doctor.Examine do
     Outside,
     OwnName,
     Policy,
-    Query,
     Resolver,
     Roster
   }
 
-  alias DNSMesh.Doctor.{Facts, Greetings}
+  alias DNSMesh.Doctor.{Facts, Greetings, Replies}
   alias DNSMesh.Outside.{Probe, VM}
 
   @typedoc "What a running instance has told of itself."
@@ -119,20 +118,12 @@ defmodule DNSMesh.Doctor.Examine do
   ## DNS
 
   defp me(distribution, config) do
-    by = if config.resolver, do: :address, else: Candidates.by(distribution, config.naming)
-
-    %{
-      by: by,
-      node: distribution.node,
-      host: distribution.host,
-      basename: config.basename || distribution.basename || OwnName.basename(config)
-    }
+    basename = config.basename || distribution.basename || OwnName.basename(config)
+    Candidates.me(distribution, config, basename)
   end
 
   defp look_up(outside, vm, config, instance, me, until) do
-    keys =
-      for query <- config.queries, type <- Query.types(query, config.types), do: {query, type}
-
+    keys = Config.lookups(config)
     {known, to_ask} = Enum.split_with(keys, &known?(&1, instance))
     config = %{config | timeout: left(until) |> min(config.timeout) |> max(1)}
 
@@ -143,7 +134,7 @@ defmodule DNSMesh.Doctor.Examine do
       end
 
     answers =
-      collect(asked, until + 500, fn %{key: key, since: since}, reply ->
+      Replies.collect(asked, until + 500, fn %{key: key, since: since}, reply ->
         {Outside.answered(outside, key, reply), now() - since}
       end)
 
@@ -185,33 +176,13 @@ defmodule DNSMesh.Doctor.Examine do
         {Resolver.ask(vm.handle, other, vm.families, query.host, timeout), %{key: {query, type}}}
       end
 
-    found = collect(asked, until, fn _asked, reply -> Resolver.result(reply) end)
+    found = Replies.collect(asked, until, fn _asked, reply -> Resolver.result(reply) end)
 
     for lookup <- lookups do
       case found[{lookup.query, lookup.type}] do
         {:ok, answer} -> %{lookup | elsewhere: length(answer.records)}
         _none -> lookup
       end
-    end
-  end
-
-  # One message for each ref, until there is no time; `asked` is `%{ref => %{key: what}}`, the result `%{what => read}`.
-  defp collect(asked, until, read, found \\ %{})
-  defp collect(asked, _until, _read, found) when asked == %{}, do: found
-
-  defp collect(asked, until, read, found) do
-    receive do
-      {ref, reply} when is_map_key(asked, ref) ->
-        {one, asked} = Map.pop!(asked, ref)
-        collect(asked, until, read, Map.put(found, one.key, read.(one, reply)))
-
-      {:DOWN, ref, :process, _pid, reason} when is_map_key(asked, ref) ->
-        {one, asked} = Map.pop!(asked, ref)
-        collect(asked, until, read, Map.put(found, one.key, read.(one, reason)))
-    after
-      left(until) ->
-        for {_ref, %{pid: pid}} when pid != nil <- asked, do: Process.exit(pid, :kill)
-        found
     end
   end
 
@@ -376,7 +347,7 @@ defmodule DNSMesh.Doctor.Examine do
     asked = Map.put(ask_epmds(facts, vm, timeout), ref, %{key: :probe, pid: pid})
 
     found =
-      collect(asked, until + 500, fn
+      Replies.collect(asked, until + 500, fn
         %{key: :probe}, reply -> Probe.read(targets, reply)
         _epmd, reply -> Resolver.result(reply)
       end)

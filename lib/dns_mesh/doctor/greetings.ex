@@ -4,7 +4,7 @@ defmodule DNSMesh.Doctor.Greetings do
   # as far as its proof. Not over TLS, which the native library does not speak.
 
   alias DNSMesh.{Config, Cookie, IP, NodeName, Resolver}
-  alias DNSMesh.Doctor.Facts
+  alias DNSMesh.Doctor.{Facts, Replies}
 
   # Not this node's own name: a join under way under that one must not be disturbed.
   @basename "dns_mesh_doctor"
@@ -38,11 +38,17 @@ defmodule DNSMesh.Doctor.Greetings do
 
     asked =
       for {caller, targets} <- Enum.group_by(calls, &elem(&1, 0), &elem(&1, 1)), into: %{} do
-        {Resolver.greet(targets, caller, timeout), []}
+        {Resolver.greet(targets, caller, timeout), %{key: caller}}
       end
 
-    collect(asked, %{}, Resolver.patience(timeout))
+    asked
+    |> Replies.collect(now() + Resolver.patience(timeout), fn _asked, reply -> heard(reply) end)
+    |> Map.values()
+    |> Enum.reduce(%{}, &Map.merge(&2, &1))
   end
+
+  defp heard({:ok, greetings}), do: Map.new(greetings)
+  defp heard(_failure), do: %{}
 
   defp target(%{door: {:ok, port}, ips: ips, name: name}) do
     {_basename, host} = NodeName.split(name)
@@ -80,20 +86,6 @@ defmodule DNSMesh.Doctor.Greetings do
     cookie |> to_charlist() |> :erlang.list_to_binary()
   rescue
     ArgumentError -> nil
-  end
-
-  defp collect(asked, found, _patience) when asked == %{}, do: found
-
-  defp collect(asked, found, patience) do
-    receive do
-      {ref, {:ok, greetings}} when is_map_key(asked, ref) ->
-        collect(Map.delete(asked, ref), Map.merge(found, Map.new(greetings)), patience)
-
-      {ref, _failure} when is_map_key(asked, ref) ->
-        collect(Map.delete(asked, ref), found, patience)
-    after
-      patience -> found
-    end
   end
 
   defp now, do: System.monotonic_time(:millisecond)
