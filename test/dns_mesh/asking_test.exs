@@ -1,7 +1,9 @@
 defmodule DNSMesh.AskingTest do
   use ExUnit.Case, async: true
 
-  alias DNSMesh.{Candidates, Distribution, Peer, Roster}
+  alias DNSMesh.{Candidates, Peer, Roster}
+
+  alias DNSMesh.Test.Given
 
   @interval 5_000
   @a "app@10.0.0.1"
@@ -9,37 +11,12 @@ defmodule DNSMesh.AskingTest do
   @c "app@10.0.0.3"
   @d "app@10.0.0.4"
 
-  defp config(overrides \\ []) do
-    Map.merge(
-      %{
-        interval: @interval,
-        connect_timeout: 10_000,
-        max_peers: 1_024,
-        allow: :default,
-        basename: nil,
-        resolver: nil,
-        ask_first: true
-      },
-      Map.new(overrides)
-    )
-  end
+  defp config(overrides \\ []), do: Given.config(overrides)
 
   defp world(overrides \\ []) do
-    own = %Distribution{
-      alive?: true,
-      node: "app@10.0.0.9",
-      basename: "app",
-      host: "10.0.0.9",
-      address: {10, 0, 0, 9},
-      names: :long,
-      family: :inet,
-      tls?: false,
-      epmd?: true
-    }
-
     Map.merge(
       %{
-        distribution: own,
+        distribution: Given.distribution(9),
         own_addresses: [{10, 0, 0, 9}],
         connected: [],
         hidden: [],

@@ -3,38 +3,13 @@ defmodule DNSMesh.RosterTest do
 
   alias DNSMesh.{Answer, Candidates, Distribution, Peer, Query, Roster}
 
+  alias DNSMesh.Test.Given
+
   @interval 5_000
 
-  defp config(overrides \\ []) do
-    defaults = %{
-      interval: @interval,
-      connect_timeout: 10_000,
-      max_peers: 1_024,
-      allow: :default,
-      basename: nil,
-      resolver: nil,
-      ask_first: false
-    }
-
-    Map.merge(defaults, Map.new(overrides))
-  end
-
-  defp distribution(overrides \\ []) do
-    struct!(
-      %Distribution{
-        alive?: true,
-        node: "app@10.0.0.1",
-        basename: "app",
-        host: "10.0.0.1",
-        address: {10, 0, 0, 1},
-        names: :long,
-        family: :inet,
-        tls?: false,
-        epmd?: true
-      },
-      overrides
-    )
-  end
+  # Dialled at once: how peers are asked about first is asking_test.exs's.
+  defp config(overrides \\ []), do: Given.config([ask_first: false] ++ overrides)
+  defp distribution(overrides \\ []), do: Given.distribution(1, overrides)
 
   defp undistributed do
     %Distribution{alive?: false, names: nil, family: :inet, tls?: false, epmd?: true}

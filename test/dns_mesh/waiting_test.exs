@@ -2,25 +2,14 @@ defmodule DNSMesh.WaitingTest do
   use ExUnit.Case, async: true
 
   alias DNSMesh.{Candidates, Distribution, Roster, Waiting}
+  alias DNSMesh.Test.Given
 
   @a "app@10.0.0.2"
   @b "app@10.0.0.3"
 
   defp world(overrides \\ []) do
-    own = %Distribution{
-      alive?: true,
-      node: "app@10.0.0.1",
-      basename: "app",
-      host: "10.0.0.1",
-      address: {10, 0, 0, 1},
-      names: :long,
-      family: :inet,
-      tls?: false,
-      epmd?: true
-    }
-
     Map.merge(
-      %{distribution: own, own_addresses: [{10, 0, 0, 1}], connected: []},
+      %{distribution: Given.distribution(1), own_addresses: [{10, 0, 0, 1}], connected: []},
       Map.new(overrides)
     )
   end
@@ -39,15 +28,7 @@ defmodule DNSMesh.WaitingTest do
   end
 
   defp roster(events) do
-    config = %{
-      interval: 5_000,
-      connect_timeout: 10_000,
-      max_peers: 1_024,
-      allow: :default,
-      basename: nil,
-      resolver: nil,
-      ask_first: false
-    }
+    config = Given.config(ask_first: false)
 
     for {now, event} <- events, reduce: Roster.new(config, 1) do
       roster -> roster |> Roster.handle(event, now) |> elem(0)

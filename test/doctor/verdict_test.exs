@@ -2,25 +2,16 @@ defmodule DNSMesh.Doctor.VerdictTest do
   # The judgement and its words, on facts made by hand: every verdict there is, and which of several is told.
   use ExUnit.Case, async: true
 
-  alias DNSMesh.{Answer, Diagnosis, Distribution, Doctor, JSON, Query}
+  alias DNSMesh.{Answer, Diagnosis, Doctor, JSON, Query}
   alias DNSMesh.Doctor.{Facts, Verdicts}
+  alias DNSMesh.Test.Given
 
   @a "app@10.0.0.1"
   @b "app@10.0.0.2"
   @c "app@10.0.0.3"
   @joined {:welcome, :visible, :proved}
 
-  @own %Distribution{
-    alive?: true,
-    node: @a,
-    basename: "app",
-    host: "10.0.0.1",
-    address: {10, 0, 0, 1},
-    names: :long,
-    family: :inet,
-    tls?: false,
-    epmd?: true
-  }
+  @own Given.distribution(1)
 
   defp query(text \\ "app.internal"), do: hd(Query.parse!(text))
 

@@ -8,7 +8,8 @@ defmodule DNSMesh.Test.Simulation do
   linked. A pair of them that cannot reach each other is an *overlap*: what `global` answers with a cut.
   """
 
-  alias DNSMesh.{Answering, Candidates, Distribution, Pace, Roster}
+  alias DNSMesh.{Answering, Candidates, Pace, Roster}
+  alias DNSMesh.Test.Given
 
   defstruct now: 0,
             seq: 0,
@@ -73,19 +74,7 @@ defmodule DNSMesh.Test.Simulation do
   ## What happens
 
   defp happens(town, {:boot, host, opts}) do
-    config =
-      Map.merge(
-        %{
-          interval: 5_000,
-          connect_timeout: 10_000,
-          max_peers: 1_024,
-          allow: :default,
-          basename: nil,
-          resolver: nil,
-          ask_first: true
-        },
-        Map.new(Keyword.get(opts, :config, []))
-      )
+    config = Given.config(Keyword.get(opts, :config, []))
 
     node = %{
       roster: Roster.new(config, :rand.uniform(1_000_000)),
@@ -344,17 +333,7 @@ defmodule DNSMesh.Test.Simulation do
     hidden = for {a, b} <- town.hidden, host in [a, b], do: if(a == host, do: b, else: a)
 
     %{
-      distribution: %Distribution{
-        alive?: true,
-        node: name(host),
-        basename: "app",
-        host: "10.0.0.#{host}",
-        address: {10, 0, 0, host},
-        names: :long,
-        family: :inet,
-        tls?: false,
-        epmd?: true
-      },
+      distribution: Given.distribution(host),
       own_addresses: [{10, 0, 0, host}],
       connected: Enum.map(members(town, host) ++ hidden, &name/1),
       hidden: Enum.map(hidden, &name/1),
