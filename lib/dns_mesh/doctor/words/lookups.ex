@@ -1,0 +1,91 @@
+defmodule DNSMesh.Doctor.Words.Lookups do
+  @moduledoc false
+  # What is said of a name that was looked up. Pure.
+
+  import DNSMesh.Doctor.Words.Phrases
+
+  alias DNSMesh.Doctor.{Facts, Verdicts}
+  alias DNSMesh.Error
+
+  @spec say(Verdicts.kind(), Facts.lookup(), Facts.t()) ::
+          {sentence :: String.t(), fix :: String.t()}
+  def say(:server_silent, lookup, facts) do
+    {"#{type(lookup)}#{lookup.query.text} got no answer in #{lookup.ms || "some"} ms from #{servers(lookup, facts)}.",
+     "look whether a name server runs there, and let port 53, UDP and TCP, through from this host; or name another one, " <>
+       "in /etc/resolv.conf or with the option :nameservers."}
+  end
+
+  def say(:server_refused, lookup, facts) do
+    {"#{servers(lookup, facts)} refuses to answer for #{lookup.query.text} (REFUSED): it serves others, or not this name.",
+     "correct the name, if that is the name server which the platform gives its containers and machines; else ask that one: " <>
+       "take the option :nameservers out, or write it into /etc/resolv.conf; or permit this host's address there."}
+  end
+
+  def say(:server_failed, lookup, facts) do
+    {"#{type(lookup)}#{lookup.query.text} failed at #{servers(lookup, facts)}: #{reason(lookup)}.",
+     if(facts.servers == [],
+       do:
+         "write a name server into /etc/resolv.conf, which names none, or give one with the option :nameservers.",
+       else:
+         "mend that name server, or name another one, in /etc/resolv.conf or with the option :nameservers."
+     )}
+  end
+
+  def say(:source_failed, lookup, _facts) do
+    {"#{lookup.query.text} tells no nodes: #{reason(lookup)}.",
+     "do as it says; DNSMesh asks again at each poll."}
+  end
+
+  def say(:local_name, lookup, facts) do
+    {"#{lookup.query.text} ends in .local, which is for multicast DNS (Avahi, Bonjour): #{servers(lookup, facts)} has no " <>
+       "such name (#{reason(lookup)}), and DNSMesh asks name servers only.",
+     "query a name that a name server has; or write the addresses into /etc/hosts, all of them under that name; or list " <>
+       "them: DNS_CLUSTER_QUERY=10.0.0.5,10.0.0.6."}
+  end
+
+  def say(:no_such_name, lookup, facts) do
+    {"#{servers(lookup, facts)} says that #{asked_as(lookup)} does not exist (NXDOMAIN).",
+     "correct the spelling of the query (DNS_CLUSTER_QUERY, or :query), or have the name server list the nodes' addresses " <>
+       "under that name; where it is right and new, wait: DNSMesh asks again at each poll."}
+  end
+
+  def say(:no_records, %{type: :names} = lookup, _facts) do
+    {"#{lookup.query.text} lists nobody.",
+     "look whether the other nodes have the same query, and run; and at the spelling of this one."}
+  end
+
+  def say(:no_records, lookup, facts) do
+    {"#{asked_as(lookup)} exists at #{servers(lookup, facts)}, and has no #{type_name(lookup.type)} records.",
+     "have the name list the nodes' addresses: in Kubernetes a headless service (clusterIP: None) whose selector matches " <>
+       "the pods, with publishNotReadyAddresses: true; in Compose and Swarm a service with running containers."}
+  end
+
+  def say(:wrong_family, %{type: type, elsewhere: count} = lookup, _facts) do
+    {"#{lookup.query.text} has #{count} #{if type == :a, do: "IPv6", else: "IPv4"} #{word(count, "address", "addresses")} and no " <>
+       "#{if type == :a, do: "IPv4", else: "IPv6"} ones, and this VM's distribution speaks #{if type == :a, do: "IPv4", else: "IPv6"}.",
+     boot_for(if(type == :a, do: :inet6, else: :inet))}
+  end
+
+  ## Small things
+
+  defp type(%{type: :names}), do: ""
+  defp type(%{type: type}), do: type_name(type) <> " of "
+
+  defp type_name(type), do: type |> Atom.to_string() |> String.upcase()
+
+  defp reason(%{result: {:error, failure}}), do: Error.message(failure.reason)
+  defp reason(%{result: {:ok, _nobody}}), do: "nobody"
+
+  defp servers(%{result: {_, %{server: server}}}, _facts) when server not in [nil, ""], do: server
+  defp servers(_lookup, %{servers: []}), do: "127.0.0.1 (/etc/resolv.conf names no server)"
+  defp servers(_lookup, %{servers: servers}), do: Enum.join(servers, ", ")
+
+  # A search domain may have been added.
+  defp asked_as(%{query: query, result: {:error, %{name: name}}}) when is_binary(name) do
+    if name == String.trim_trailing(query.host, "."),
+      do: query.host,
+      else: "#{query.host} (asked as #{name})"
+  end
+
+  defp asked_as(%{query: query}), do: query.host
+end
