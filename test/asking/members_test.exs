@@ -3,6 +3,7 @@ defmodule DNSMesh.Asking.MembersTest do
   # a connection, which is all that a probe wants of a node.
   use ExUnit.Case, async: true
 
+  alias DNSMesh.Members
   alias DNSMesh.Test.{Await, HungPeer, Mesh, Ports, ScriptedDNS, StandIn, TestNode}
 
   # A and its members, linked; only A looks for targets, and there are none yet.
@@ -127,6 +128,86 @@ defmodule DNSMesh.Asking.MembersTest do
     assert TestNode.call(b, :erlang, :disconnect_node, [a.name])
     assert Task.await(looking) == :busy
     assert TestNode.nodes(a) == []
+  end
+
+  test "a look ends with its link, once the link is gone, whatever the other one said" do
+    port = Ports.free_port()
+    [a, b] = for n <- 2..3, do: node!("app@127.0.0.#{n}", port)
+    {:ok, _pid} = TestNode.start_child(b, {StandIn, :silent})
+    mine = "#{a.name}"
+
+    # In the node, so that there is no time in between.
+    looked = fn ->
+      """
+      outcome = DNSMesh.Members.look(DNSMesh, :"#{b.name}", "#{mine}", [])
+      {outcome, Node.list([:visible, :hidden])}
+      """
+      |> then(&TestNode.call(a, Code, :eval_string, [&1]))
+      |> elem(0)
+    end
+
+    for {behaviour, outcome} <- [
+          {{:reply, Members.answer({:members, [mine, :junk], %{}})}, {:ok, [mine], %{}}},
+          {{:reply, Members.answer({:members, :junk, %{}})}, :failed},
+          {{:reply, Members.answer({:members, [], :junk})}, :failed},
+          {{:reply, Members.answer(:leaving)}, :leaving},
+          {{:reply, Members.answer(:busy)}, :busy},
+          {{:reply, Members.answer(:silent)}, :failed},
+          {{:reply, {:error, :unknown_call}}, :failed}
+        ] do
+      StandIn.behave(b, behaviour)
+      assert looked.() == {outcome, []}, inspect(behaviour)
+    end
+  end
+
+  # A visible link is global's: ending it has other links cut.
+  test "a link that has become visible while one looked stays" do
+    port = Ports.free_port()
+    [a, b] = for n <- 2..3, do: node!("app@127.0.0.#{n}", port)
+    {:ok, _pid} = TestNode.start_child(b, {StandIn, :silent})
+
+    {looker, _} =
+      TestNode.call(a, Code, :eval_string, [
+        """
+        spawn(fn ->
+          Process.register(self(), :looker)
+          outcome = DNSMesh.Members.look(DNSMesh, :"#{b.name}", "#{a.name}", [])
+          Process.put(:outcome, outcome)
+          receive do: (:end -> :ok)
+        end)
+        """
+      ])
+
+    Await.await(fn -> StandIn.asked(b) == 1 end)
+
+    # The end of the look's link and a new link, before the look knows of either.
+    assert {true, _} =
+             TestNode.call(a, Code, :eval_string, [
+               """
+               :erlang.suspend_process(Process.whereis(:looker))
+               :erlang.disconnect_node(:"#{b.name}")
+               linked = Node.connect(:"#{b.name}")
+               :erlang.resume_process(Process.whereis(:looker))
+               linked
+               """
+             ])
+
+    ended? = fn ->
+      {:dictionary, kept} = TestNode.call(a, Process, :info, [looker, :dictionary])
+      kept[:outcome] == :busy
+    end
+
+    Await.await(ended?)
+    assert TestNode.call(a, Node, :list, [:visible]) == [b.name]
+  end
+
+  test "one that has left by now is not asked, for that would dial it" do
+    port = Ports.free_port()
+    hung = start_supervised!({HungPeer, ip: "127.0.0.21", port: port})
+    a = node!("app@127.0.0.2", port)
+    args = [DNSMesh, "app@127.0.0.22", [:"app@127.0.0.21"]]
+    assert TestNode.call(a, DNSMesh.Members, :ask, args) == %{}
+    assert HungPeer.accepted(hung) == 0
   end
 
   test "one that goes while it is asked has no objection any more" do

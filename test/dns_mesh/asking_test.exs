@@ -298,6 +298,27 @@ defmodule DNSMesh.AskingTest do
       assert state(roster, @a) == {:held, {:member_unreachable, @b}}
     end
 
+    test "kept out for 20 s, it tries nobody once it has links: it asks as members do" do
+      {roster, _} = kept_out(%{@b => :silent}, 15_000)
+      there = world(connected: [@d])
+      names = [@a, @b, @d]
+
+      {roster, effects} =
+        play(roster, [
+          {30_000, {:nodeup, @d, :visible}},
+          {30_001, {:round, there}},
+          {30_002, listed(names)},
+          {30_003, found([{@a, :ok}, {@b, {:silent, :port}}])},
+          {30_400, :wake},
+          {30_401, {:asked, @a, %{@d => :ok}}},
+          {30_402, {:looked, @a, {:ok, [@b], %{@b => :silent}}}}
+        ])
+
+      assert looks(effects) == [{@a, [@b]}]
+      assert joins(effects) == []
+      assert state(roster, @a) == {:held, {:member_unreachable, @b}}
+    end
+
     test "who is in by that one try may have the others too, for global waits for the dead one" do
       {roster, _} = kept_out(%{@b => :silent}, 15_000)
       names = [@a, @b, @c]
@@ -668,8 +689,34 @@ defmodule DNSMesh.AskingTest do
       assert held_for(roster, 5_000) > 0
       {dead, _} = play(roster, [{5_001, found([{@a, {:dead, :refused}}])}])
       assert held_for(dead, 5_002) == 0
-      {same, _} = play(roster, [{5_001, {:probed, %{@a => {:ok, 9_100}}}}])
-      assert held_for(same, 5_002) > 0
+    end
+
+    test "are forgiven when the peer has another port than it was linked at, if that is known", %{
+      roster: roster
+    } do
+      # Looked at so long before it is linked, then lost, then looked at again.
+      pause = fn before, then, now ->
+        at = 25_000 + before
+
+        {roster, _} =
+          play(roster, [
+            {20_000, {:probed, %{@a => {:ok, then}}}},
+            {20_000 + before, {:joined, @a, true}},
+            {at, {:nodedown, @a, :visible, :connection_closed}}
+          ])
+
+        assert held_for(roster, at) > 0
+        {roster, _} = play(roster, [{at + 1, {:probed, %{@a => {:ok, now}}}}])
+        held_for(roster, at + 2)
+      end
+
+      assert pause.(1, 9_100, 9_200) == 0
+      assert pause.(9_999, 9_100, 9_200) == 0
+      assert pause.(1, 9_100, 9_100) > 0
+      assert pause.(1, 9_100, nil) > 0
+      assert pause.(1, nil, 9_200) > 0
+      # An older port may be that of an earlier life: nothing to compare with.
+      assert pause.(10_000, 9_100, 9_200) > 0
     end
 
     test "hold off the dial, not the probe", %{roster: roster} do
@@ -791,6 +838,23 @@ defmodule DNSMesh.AskingTest do
       assert state(roster, @a) == {:connected, nil}
       {_, effects} = play(roster, [{150_000, {:nodedown, @a, :visible, :connection_closed}}])
       assert probes(effects) == [@a]
+    end
+
+    test "a peer that said so is left alone for no longer than that minute, though it goes later" do
+      lost_at = fn at ->
+        {roster, effects} =
+          play([
+            {0, {:round, world(connected: [@a, @b])}},
+            {1, listed([@a, @b])},
+            {10_000, {:leaving, @a}},
+            {at, {:nodedown, @a, :visible, :connection_closed}}
+          ])
+
+        {state(roster, @a), probes(effects)}
+      end
+
+      assert lost_at.(69_999) == {{:held, :leaving}, []}
+      assert {{_probed, nil}, [@a]} = lost_at.(70_000)
     end
 
     test "a node that leaves itself neither probes nor dials" do

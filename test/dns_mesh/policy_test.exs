@@ -2,6 +2,7 @@ defmodule DNSMesh.PolicyTest do
   use ExUnit.Case, async: true
 
   alias DNSMesh.{Distribution, Policy}
+  alias DNSMesh.Test.Given
 
   defp judge(ip, own, allow \\ :default) do
     distribution = %Distribution{
@@ -62,6 +63,29 @@ defmodule DNSMesh.PolicyTest do
     everything = [{{0, 0, 0, 0}, 0}]
     assert judge({224, 0, 0, 1}, @v4, everything) == {:refused, :not_allowed}
     assert judge({0, 0, 0, 0}, @v4, everything) == {:refused, :not_allowed}
+  end
+
+  # One epmd serves a whole machine, and takes each basename once; a fixed port is no such bound.
+  test "our basename at another address of this machine is this node where ports come from epmd, and only there" do
+    own = Given.distribution(1)
+
+    judge =
+      &Policy.judge(
+        &1,
+        {[&2], nil},
+        %{distribution: &3, own_addresses: [{10, 0, 0, 1}, {10, 9, 9, 9}]},
+        :default
+      )
+
+    assert judge.("app@10.9.9.9", {10, 9, 9, 9}, own) == {:refused, :self}
+    assert judge.("web@10.9.9.9", {10, 9, 9, 9}, own) == :join
+    assert judge.("app@10.0.0.2", {10, 0, 0, 2}, own) == :join
+
+    fixed = %{own | epmd?: false}
+    assert judge.("app@10.9.9.9", {10, 9, 9, 9}, fixed) == :join
+    # Its own name, and its own address, are its own whatever tells the port.
+    assert judge.("app@10.0.0.1", {10, 9, 9, 9}, fixed) == {:refused, :self}
+    assert judge.("app@host.net", {10, 0, 0, 1}, fixed) == {:refused, :self}
   end
 
   test "this node is itself, however its host is written, and whatever address it is listed with" do

@@ -328,6 +328,41 @@ defmodule DNSMesh.PollerTest do
     end
   end
 
+  describe "its end" do
+    defmodule Witness do
+      @behaviour DNSMesh.Source
+
+      @impl true
+      def discover(_test, _context), do: {:ok, []}
+
+      @impl true
+      def leave(test, context), do: send(test, {:left, context.mesh})
+    end
+
+    # A supervisor starts it again at once, while its links, and what its sources have put up, are still good.
+    for {reason, leave?} <- [
+          {:normal, true},
+          {:shutdown, true},
+          {{:shutdown, :deploy}, true},
+          {:boom, false},
+          {{:badmatch, []}, false},
+          {:killed, false}
+        ] do
+      @tag :capture_log
+      test "by #{inspect(reason)} is #{unless leave?, do: "no "}leave", %{test: name} do
+        Telemetry.subscribe(name)
+        opts = [name: name, query: [{Witness, self()}], interval: 60_000, distribution: :manual]
+        {:ok, pid} = start_supervised(Supervisor.child_spec({DNSMesh, opts}, restart: :temporary))
+        await_rounds_here(name, 1)
+        :ok = GenServer.stop(pid, unquote(Macro.escape(reason)))
+
+        if unquote(leave?),
+          do: assert_received({:left, ^name}),
+          else: refute_received({:left, ^name})
+      end
+    end
+  end
+
   test "several instances run side by side, each with its name, query and server", %{test: test} do
     names = for n <- 1..3, do: :"#{test} #{n}"
 
@@ -378,6 +413,26 @@ defmodule DNSMesh.PollerTest do
       assert_receive {:dns_query, ^dns, "app.internal", :a, :udp}, 5_000
       times = for query <- ScriptedDNS.queries(dns), do: query.at
       if List.last(times) >= time, do: times, else: query_times_until(dns, time)
+    end
+
+    test "of hidden nodes, shells and looks, takes no notice", %{test: name} do
+      opts = [query: "app.internal", nameservers: servers(dns(%{})), interval: 60_000]
+      pid = start_here!(name, [log: false] ++ opts)
+      long_ago = &Map.update!(&1, :burst_at, fn at -> at - 10_000 end)
+      _ = :sys.replace_state(pid, &Map.update!(&1, :pace, long_ago))
+      %{pace: before, timer: timer} = :sys.get_state(pid)
+
+      down = fn type ->
+        send(pid, {:nodedown, :"ghost@127.0.0.9", node_type: type, nodedown_reason: :disconnect})
+        :sys.get_state(pid)
+      end
+
+      assert %{pace: ^before, timer: ^timer} = down.(:hidden)
+      assert %{pace: pace, timer: next} = down.(:visible)
+      assert pace.burst_at > before.burst_at
+      assert next != timer
+      # Within the burst, no other one begins.
+      assert %{pace: ^pace, timer: ^next} = down.(:visible)
     end
 
     # The wall clock may jump by years; what Erlang calls monotonic does not.

@@ -231,6 +231,30 @@ defmodule DNSMesh.RosterTest do
       assert [%{name: "web@10.0.0.2"}] = Roster.peers(roster)
     end
 
+    test "under another name: what was answered before counts no more, till it is answered anew" do
+      other = distribution(node: "web@10.0.0.1", basename: "web")
+      answer = {:answer, :q, "old", [ip(2)]}
+
+      {roster, _} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {1, answer},
+          {2, {:joined, "old@10.0.0.2", true}}
+        ])
+
+      assert Roster.addresses(roster, "old@10.0.0.2") == [ip(2)]
+      linked = [connected: ["old@10.0.0.2"]]
+      {same, _} = play(roster, [{5_000, {:round, world(linked)}}])
+      assert Roster.addresses(same, "old@10.0.0.2") == [ip(2)]
+
+      {renamed, _} = play(roster, [{5_000, {:round, world([distribution: other] ++ linked)}}])
+      assert Roster.addresses(renamed, "old@10.0.0.2") == []
+      # A link is a fact, under whatever name it was made.
+      assert %Peer{state: :connected} = state(renamed, "old@10.0.0.2")
+      {renamed, _} = play(renamed, [{5_001, answer}])
+      assert Roster.addresses(renamed, "old@10.0.0.2") == [ip(2)]
+    end
+
     for {what, change, reason} <- [
           {"short names", [names: :short], :short_names},
           {"the other IP version", [family: :inet6], :wrong_family}
@@ -274,6 +298,24 @@ defmodule DNSMesh.RosterTest do
     end
 
     defp drop_joins({roster, effects}), do: {roster, for({:join, _} = join <- effects, do: join)}
+
+    # With one seed for all, nodes that start together would dial together for ever.
+    test "that fails is tried again at a time that differs from node to node" do
+      again = fn seed ->
+        {roster, _} =
+          play(Roster.new(config(), seed), [
+            {0, {:round, world()}},
+            {0, {:answer, :q, nil, [ip(2)]}},
+            {1, {:joined, "app@10.0.0.2", false}}
+          ])
+
+        state(roster, "app@10.0.0.2").next_at
+      end
+
+      times = for seed <- 1..20, do: again.(seed)
+      assert length(Enum.uniq(times)) > 15
+      assert times == for(seed <- 1..20, do: again.(seed))
+    end
 
     test "that fails for a peer once connected is tried again within two intervals, always" do
       {roster, _} =
@@ -369,6 +411,37 @@ defmodule DNSMesh.RosterTest do
 
     assert [%{listed_as: ["node1@node1"]} | _] =
              for({_, %{problem: :unreachable} = d} <- told(effects, [:problem, :raised]), do: d)
+  end
+
+  describe "a hidden link" do
+    defp linked_to_peer do
+      play(Roster.new(config(), 1), [
+        {0, {:round, world(connected: ["app@10.0.0.2"])}},
+        {1, {:answer, :q, nil, [ip(2)]}}
+      ])
+      |> elem(0)
+    end
+
+    # Looks are hidden, and end: the nodedown of one may come when the peer is linked already.
+    test "that ends leaves alone the visible one that has come meanwhile" do
+      before = linked_to_peer()
+      {roster, []} = play(before, [{9, {:nodedown, "app@10.0.0.2", :hidden, :disconnect}}])
+      assert roster == before
+    end
+
+    test "that lasted ends as any other link does" do
+      there = world(connected: ["app@10.0.0.2"], hidden: ["app@10.0.0.2"])
+
+      {roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, there}},
+          {1, {:answer, :q, nil, [ip(2)]}},
+          {9, {:nodedown, "app@10.0.0.2", :hidden, :connection_closed}}
+        ])
+
+      assert joins(effects) == ["app@10.0.0.2"]
+      assert MapSet.size(roster.connected) == 0
+    end
   end
 
   describe "slots" do
