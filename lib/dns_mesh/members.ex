@@ -105,7 +105,7 @@ defmodule DNSMesh.Members do
   # The only disconnect there is in this library: of a link that it made itself, and only while it is hidden. A visible
   # one belongs to `global`, and ending it would have other links cut.
   defp hidden_disconnect(target) do
-    if target in Node.list(:hidden) and target not in Node.list() do
+    if target in Node.list(:hidden) do
       _ = :erlang.disconnect_node(target)
       await_gone(target, System.monotonic_time(:millisecond) + @gone)
     end
