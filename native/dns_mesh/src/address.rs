@@ -1,5 +1,6 @@
 //! This machine's own interfaces and addresses.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -22,6 +23,9 @@ pub struct Interface {
 pub struct Flags {
     /// A link with one machine at its other end: its /32 is no virtual IP.
     pub point_to_point: bool,
+    /// On Linux's dummy device, which leads to no wire. Kubernetes' proxy (IPVS mode) and its
+    /// local DNS cache keep the addresses of services on one, the same on every host.
+    pub dummy: bool,
     /// Made up for privacy, another one tomorrow (RFC 8981).
     pub temporary: bool,
     /// On its way out: still answers, is for nothing new (RFC 4862 §5.5.4).
@@ -41,9 +45,18 @@ impl Flags {
 /// answers at the address of a bridge that nothing is plugged into.
 pub fn interfaces() -> io::Result<Vec<Interface>> {
     let inet6 = Inet6::read();
-    let up = if_addrs::get_if_addrs()?.into_iter().filter(is_up);
+    // One device may hold thousands of addresses.
+    let mut devices = HashMap::new();
+    let all = if_addrs::get_if_addrs()?.into_iter().map(|interface| {
+        let name = device(&interface.name).to_owned();
+        let device = *devices
+            .entry(name)
+            .or_insert_with_key(|name| Device::read(name));
+        (interface, device)
+    });
+    let up = all.filter(|(interface, device)| interface.is_oper_up() || device.is_up);
     Ok(up
-        .map(|interface| {
+        .map(|(interface, device)| {
             let index = interface.index.unwrap_or(0);
             let ip = interface.ip();
             Interface {
@@ -53,6 +66,7 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
                 },
                 flags: Flags {
                     point_to_point: interface.is_p2p,
+                    dummy: device.is_dummy,
                     ..inet6.flags(ip, index)
                 },
                 ip,
@@ -63,15 +77,44 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
         .collect())
 }
 
-/// `is_oper_up` means "running", which takes a carrier; Linux tells "up" in a file.
-fn is_up(interface: &if_addrs::Interface) -> bool {
-    const IFF_UP: u32 = 1;
-    let flags = || {
-        let device = device(&interface.name);
-        let text = fs::read_to_string(format!("/sys/class/net/{device}/flags")).ok()?;
-        u32::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
-    };
-    interface.is_oper_up() || flags().is_some_and(|flags| flags & IFF_UP != 0)
+/// What Linux tells of a device in files, and `getifaddrs` does not. All false on other systems.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Device {
+    /// `is_oper_up` means "running", which takes a carrier.
+    is_up: bool,
+    is_dummy: bool,
+}
+
+impl Device {
+    fn read(name: &str) -> Self {
+        Self::from_files(|file| fs::read_to_string(format!("/sys/class/net/{name}/{file}")).ok())
+    }
+
+    /// A dummy device is an Ethernet without ARP that stands on no other device (as ipvlan does,
+    /// which asks for none either) and is not of a kind that has a name (as a VRF is).
+    fn from_files(read: impl Fn(&str) -> Option<String>) -> Self {
+        const UP: u32 = 0x1;
+        const LOOPBACK: u32 = 0x8;
+        const POINT_TO_POINT: u32 = 0x10;
+        const NO_ARP: u32 = 0x80;
+        const ETHERNET: &str = "1";
+
+        let line = |file| read(file).map(|text| text.trim().to_owned());
+        let flags = line("flags");
+        let flags = flags.and_then(|text| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok());
+        let flags = flags.unwrap_or(0);
+        let is_plain = || {
+            let index = line("ifindex");
+            line("type").as_deref() == Some(ETHERNET)
+                && index.is_some()
+                && index == line("iflink")
+                && read("uevent").is_some_and(|text| !text.contains("DEVTYPE="))
+        };
+        Self {
+            is_up: flags & UP != 0,
+            is_dummy: flags & (LOOPBACK | POINT_TO_POINT | NO_ARP) == NO_ARP && is_plain(),
+        }
+    }
 }
 
 /// The interface behind an alias: an IPv4 address may bear a label of its own, as in `eth0:1`.
@@ -113,10 +156,10 @@ fn inet6_line(line: &str) -> Option<(Ipv6Addr, u32, Flags)> {
     let index = u32::from_str_radix(words.next()?, 16).ok()?;
     let bits = u32::from_str_radix(words.nth(2)?, 16).ok()?;
     let flags = Flags {
-        point_to_point: false,
         temporary: bits & TEMPORARY != 0,
         deprecated: bits & DEPRECATED != 0,
         tentative: bits & (TENTATIVE | DAD_FAILED) != 0,
+        ..Flags::default()
     };
     Some((ip.into(), index, flags))
 }
@@ -204,6 +247,47 @@ mod tests {
         assert_eq!(flags("::1", 1), (false, false, false));
         assert!(inet6.0.iter().any(|&(_, index, _)| index == 0x103));
         assert_eq!(inet6.0.len(), 7);
+    }
+
+    /// The files of devices as Linux 6.18 makes them.
+    #[test]
+    fn what_a_device_is() {
+        let device = |flags: &str, link: &str, kind: &str, uevent: &str| {
+            let files = [
+                ("flags", flags),
+                ("ifindex", "4"),
+                ("iflink", link),
+                ("type", kind),
+                ("uevent", uevent),
+            ];
+            let device = Device::from_files(|file| {
+                let (_, text) = files.into_iter().find(|&(name, _)| name == file)?;
+                Some(format!("{text}\n"))
+            });
+            (device.is_up, device.is_dummy)
+        };
+        let plain = "INTERFACE=x\nIFINDEX=4";
+        let ipvlan = "DEVTYPE=ipvlan\nINTERFACE=x\nIFINDEX=4";
+        for (files, expected) in [
+            (("0x82", "4", "1", plain), (false, true)),   // kube-ipvs0
+            (("0x83", "4", "1", plain), (true, true)),    // kube-dummy-if
+            (("0x1003", "4", "1", plain), (true, false)), // eth0
+            (("0x1003", "9", "1", plain), (true, false)), // one end of a veth pair
+            (("0x9", "4", "772", plain), (true, false)),  // lo
+            (("0x10d1", "4", "65534", plain), (true, false)), // WireGuard
+            (("0x83", "4", "65534", plain), (true, false)),
+            (("0x83", "2", "1", plain), (true, false)),
+            (("0x83", "2", "1", ipvlan), (true, false)), // ipvlan, L3
+            (
+                ("0x4c1", "4", "1", "DEVTYPE=vrf\nINTERFACE=x"),
+                (true, false),
+            ),
+            (("nonsense", "4", "1", plain), (false, false)),
+        ] {
+            let (flags, link, kind, uevent) = files;
+            assert_eq!(device(flags, link, kind, uevent), expected, "{files:?}");
+        }
+        assert_eq!(Device::from_files(|_| None), Device::default());
     }
 
     #[test]

@@ -139,6 +139,8 @@ struct Machine<'a> {
     /// Whether DNS knows nothing but loopback and link-local addresses: a cluster on one
     /// machine, or on one wire. Only there may a node be named by such an address.
     is_confined: bool,
+    /// The devices that loopback addresses are on.
+    loopbacks: Vec<&'a str>,
 }
 
 impl<'a> Machine<'a> {
@@ -146,11 +148,15 @@ impl<'a> Machine<'a> {
         let mut answered = request.answers.iter().flatten().copied().peekable();
         let is_confined = answered.peek().is_some()
             && answered.all(|ip| matches!(Reach::of(ip), Reach::Loopback | Reach::LinkLocal));
+        let loopbacks = interfaces.iter().filter(|one| one.ip.is_loopback());
+        let mut loopbacks = loopbacks.map(|one| device(&one.name)).collect::<Vec<_>>();
+        loopbacks.dedup();
         Self {
             request,
             interfaces,
             families: families(request),
             is_confined,
+            loopbacks,
         }
     }
 
@@ -193,8 +199,13 @@ impl<'a> Machine<'a> {
     /// The addresses the user's words fit; those in DNS alone where some are. Loopback will do
     /// when nothing else fits: who names its interface or network means it.
     fn named(&self, fits: impl Fn(&Place<'_>) -> bool) -> Vec<Place<'a>> {
-        let mut places = self.usable();
+        let all = self.lasting_ones();
+        let mut places = self.without_shared(all.clone());
         places.retain(&fits);
+        if places.is_empty() {
+            places = all;
+            places.retain(&fits);
+        }
         if places.is_empty() {
             let loopback = |interface: &&Interface| Reach::of(interface.ip) == Reach::Loopback;
             places = self
@@ -223,7 +234,7 @@ impl<'a> Machine<'a> {
     fn in_answer(&self) -> Option<OwnAddress> {
         self.request.answers.iter().find_map(|answer| {
             let hits = self.of_preferred_family(self.hits(answer))?;
-            let hits = widest(hits);
+            let hits = widest(self.without_shared(hits));
             let hits = most_neighbours(hits, answer.iter().copied());
             Some(self.settle(hits, Because::InAnswer))
         })
@@ -232,6 +243,12 @@ impl<'a> Machine<'a> {
     fn hits(&self, answer: &[IpAddr]) -> Vec<Place<'a>> {
         if !self.is_confined {
             let mut places = self.usable();
+            if self.lists_others(answer) {
+                let known = places.iter().map(|place| place.ip).collect::<Vec<_>>();
+                let mut more = self.lasting_ones();
+                more.retain(|place| self.is_on_loopback(place) && !known.contains(&place.ip));
+                places.append(&mut more);
+            }
             places.retain(|place| answer.contains(&place.ip));
             return places;
         }
@@ -243,6 +260,8 @@ impl<'a> Machine<'a> {
             if let Some(place) = self.place(ip)
                 && !is_wire
                 && !is_known
+                // That of Kubernetes' local DNS cache, 169.254.20.10.
+                && !(place.interface.flags.dummy && place.network().is_host())
             {
                 places.push(place);
             }
@@ -323,6 +342,10 @@ impl<'a> Machine<'a> {
 
     /// The addresses that peers may be given, each once.
     fn usable(&self) -> Vec<Place<'a>> {
+        self.without_shared(self.lasting_ones())
+    }
+
+    fn lasting_ones(&self) -> Vec<Place<'a>> {
         let all = self.interfaces.iter().filter(|interface| {
             Reach::of(interface.ip) == Reach::Global && !interface.flags.is_fleeting()
         });
@@ -336,6 +359,40 @@ impl<'a> Machine<'a> {
             }
         }
         usable
+    }
+
+    /// Whether this is, by its looks, an address that other machines hold too: a single one on
+    /// loopback or a dummy device, where nobody on any wire asks for it. Kubernetes keeps the
+    /// addresses of its services so, and load balancers theirs on each machine behind them.
+    fn is_shared(&self, place: &Place<'_>) -> bool {
+        let is_on_no_wire = place.interface.flags.dummy || self.is_on_loopback(place);
+        place.network().is_host() && is_on_no_wire
+    }
+
+    fn is_on_loopback(&self, place: &Place<'_>) -> bool {
+        self.loopbacks.contains(&device(&place.interface.name))
+    }
+
+    /// The others, where the family has others. A machine whose only address is there (as where
+    /// routers are told of it) is named by it.
+    fn without_shared(&self, places: Vec<Place<'a>>) -> Vec<Place<'a>> {
+        let (shared, own) = places
+            .into_iter()
+            .partition::<Vec<_>, _>(|place| self.is_shared(place));
+        let has_own =
+            |place: &Place<'_>| own.iter().any(|own| own.ip.is_ipv4() == place.ip.is_ipv4());
+        let left = shared
+            .into_iter()
+            .filter(|place| !has_own(place))
+            .collect::<Vec<_>>();
+        [own, left].concat()
+    }
+
+    /// A list of nodes, which may be known by addresses on loopback; the name of a service lists
+    /// its own address and nothing else.
+    fn lists_others(&self, answer: &[IpAddr]) -> bool {
+        let is_other = |&ip: &IpAddr| Reach::of(ip) == Reach::Global && self.place(ip).is_none();
+        answer.iter().any(is_other)
     }
 
     /// Those of the first family that has any.

@@ -127,9 +127,9 @@ fn virtual_ip_of_another_network_beside_mine() {
     let machine = || {
         Machine::new(
             "eth0 10.0.1.6/24
-             lo 198.51.100.7/32
+             eth1 198.51.100.7/32
              eth0 fd00::6/64
-             lo fd00:7::7/128",
+             eth1 fd00:7::7/128",
         )
     };
     machine()
@@ -139,11 +139,118 @@ fn virtual_ip_of_another_network_beside_mine() {
     machine()
         .inet()
         .answer("198.51.100.7")
-        .says("198.51.100.7 on lo: in answer");
+        .says("198.51.100.7 on eth1: in answer");
     machine()
         .inet6()
         .answer("fd00:7::7 fd00::6")
         .says("fd00::6 on eth0: in answer");
+}
+
+/// Every host of a cluster has the address of every service, where kube-router (on
+/// kube-dummy-if, which is up) or the local DNS cache runs. A service's name lists its own.
+#[test]
+fn service_address_on_a_dummy_device() {
+    let host = |own: &str| {
+        Machine::new(&format!(
+            "lo 127.0.0.1/8
+             lo ::1/128
+             {own}
+             kube-dummy-if 10.96.0.1/32 dummy
+             kube-dummy-if 10.96.0.10/32 dummy
+             kube-dummy-if fd00:96::a/128 dummy
+             nodelocaldns 169.254.20.10/32 dummy
+             nodelocaldns 10.96.0.10/32 dummy"
+        ))
+        .route("0.0.0.0/0", "192.168.7.11")
+    };
+    // As wide as usual, or the /32 that Google and Amazon give.
+    for own in ["eth0 192.168.7.11/24", "eth0 192.168.7.11/32"] {
+        let host = || host(&format!("{own}\neth0 fd00:7::11/64"));
+        let only = "192.168.7.11 on eth0: only address";
+        host().inet().says(only);
+        host().inet().answer("10.96.0.10").says(only);
+        host().inet().answer("10.96.0.10 10.96.0.1").says(only);
+        host().inet().answer("169.254.20.10").says(only);
+        host()
+            .inet()
+            .answer("10.96.0.10 192.168.7.12")
+            .says("192.168.7.11 on eth0: route to peer");
+        host()
+            .inet()
+            .answer("10.96.0.10 192.168.7.11")
+            .says("192.168.7.11 on eth0: in answer");
+        host()
+            .inet()
+            .answer("10.96.0.10")
+            .answer("192.168.7.11")
+            .says("192.168.7.11 on eth0: in answer");
+        host()
+            .inet6()
+            .answer("fd00:96::a")
+            .says("fd00:7::11 on eth0: only address");
+        host()
+            .inet()
+            .subnet("0.0.0.0/0")
+            .answer("10.96.0.10")
+            .says("192.168.7.11 on eth0: option");
+        // Whoever names it means it.
+        host()
+            .inet()
+            .literal("10.96.0.10")
+            .says("10.96.0.10 on kube-dummy-if: option");
+        host()
+            .inet()
+            .subnet("10.96.0.10")
+            .says("10.96.0.10 on kube-dummy-if: option");
+    }
+}
+
+/// The real machines behind a load balancer (LVS) hold its address on loopback or a dummy
+/// device, and so does each machine of an anycast service.
+#[test]
+fn load_balancers_address_on_no_wire() {
+    for place in [
+        "lo 198.51.100.7/32",
+        "lo:0 198.51.100.7/32",
+        "dummy0 198.51.100.7/32 dummy",
+    ] {
+        let machine = || {
+            Machine::new(&format!("lo 127.0.0.1/8\neth0 10.0.1.6/24\n{place}"))
+                .route("0.0.0.0/0", "10.0.1.6")
+                .inet()
+        };
+        machine().says("10.0.1.6 on eth0: only address");
+        machine()
+            .answer("198.51.100.7")
+            .says("10.0.1.6 on eth0: only address");
+        machine()
+            .answer("198.51.100.7 10.0.1.6 10.0.1.7")
+            .says("10.0.1.6 on eth0: in answer");
+    }
+}
+
+/// Where routers are told of each host (BGP), a host's own address may be on loopback, or on a
+/// dummy device, with nothing but links on the wires.
+#[test]
+fn own_address_on_no_wire() {
+    for flag in ["lo 10.5.0.7/32", "dummy0 10.5.0.7/32 dummy"] {
+        let name = flag.split(' ').next().unwrap();
+        let alone = || Machine::new(&format!("lo 127.0.0.1/8\n{flag}\neth0 fe80::7/64")).inet();
+        alone().says(&format!("10.5.0.7 on {name}: only address"));
+        for answer in ["10.5.0.7", "10.5.0.8 10.5.0.7"] {
+            alone()
+                .answer(answer)
+                .says(&format!("10.5.0.7 on {name}: in answer"));
+        }
+    }
+    let beside = || Machine::new("lo 127.0.0.1/8\nlo 10.5.0.7/32\neth0 172.31.0.2/31").inet();
+    beside()
+        .answer("10.5.0.8 10.5.0.7")
+        .says("10.5.0.7 on lo: in answer");
+    beside().interface("lo").says("10.5.0.7 on lo: option");
+    beside()
+        .subnet("10.5.0.0/16")
+        .says("10.5.0.7 on lo: option");
 }
 
 #[test]

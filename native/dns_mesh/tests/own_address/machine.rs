@@ -133,6 +133,7 @@ fn interface(line: &str) -> Interface {
     for word in words {
         match word {
             "point-to-point" => flags.point_to_point = true,
+            "dummy" => flags.dummy = true,
             "temporary" => flags.temporary = true,
             "deprecated" => flags.deprecated = true,
             "tentative" => flags.tentative = true,

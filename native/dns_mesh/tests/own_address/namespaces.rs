@@ -235,3 +235,45 @@ fn no_interface_up() {
         assert_eq!(own(Family::Inet, "10.0.0.1"), "None");
     });
 }
+
+/// A host of a cluster whose services' addresses are on every host: kube-proxy keeps its device
+/// down, kube-router has it up. Where the kernel has no dummy devices, another kind that has the
+/// same looks stands for them.
+#[test]
+fn service_addresses() {
+    let script = format!(
+        "{WIRES}
+        ip addr add 192.168.7.11/24 dev v0
+        ip route add default via 192.168.7.1
+        for device in kube-ipvs0 kube-dummy-if; do
+            ip link add $device type dummy 2>/dev/null || ip link add $device type ifb
+        done
+        ip link set kube-dummy-if up
+        for n in $(seq 1 40); do
+            ip addr add 10.96.0.$n/32 dev kube-ipvs0
+            ip addr add 10.97.0.$n/32 dev kube-dummy-if
+        done"
+    );
+    inside("namespaces::service_addresses", &script, || {
+        assert!(listed("10.97.0.7").flags.dummy && !listed("192.168.7.11").flags.dummy);
+        let all = interfaces().unwrap();
+        assert!(all.iter().all(|one| one.name != "kube-ipvs0"), "it is down");
+        let only = "192.168.7.11 v0 OnlyAddress";
+        for answer in [
+            "",
+            "10.96.0.7",
+            "10.97.0.7",
+            "10.96.0.7 10.97.0.7 10.97.0.8",
+        ] {
+            assert_eq!(own(Family::Inet, answer), only, "{answer}");
+        }
+        assert_eq!(
+            own(Family::Inet, "10.97.0.7 192.168.7.12"),
+            "192.168.7.11 v0 RouteToPeer"
+        );
+        assert_eq!(
+            own(Family::Inet, "10.97.0.7 192.168.7.11"),
+            "192.168.7.11 v0 InAnswer"
+        );
+    });
+}
