@@ -17,7 +17,7 @@ defmodule DNSMesh.Answering do
   # And so is, most likely, whom another member has just asked about.
   @let_in 500
 
-  # Bounds against a member gone mad; what is above is not answered, and no answer is a no.
+  # Bounds against a member gone mad; what is above is not answered, and no answer is a no; or not remembered.
   @max_pending 256
   @max_known 2_048
 
@@ -51,7 +51,7 @@ defmodule DNSMesh.Answering do
     do: {answering, [reply(from, :busy)]}
 
   def asked(answering, {:reach, name}, from, _me, now) do
-    let_in = Map.put(current(answering.let_in, now), name, now + @let_in)
+    let_in = remember(current(answering.let_in, now), name, now + @let_in)
     find(%{answering | let_in: let_in}, %{from: from, about: [name], reply: :reach}, now)
   end
 
@@ -69,10 +69,17 @@ defmodule DNSMesh.Answering do
   defp tell_members(answering, asker, silent, from, me, now) do
     promised = current(answering.promised, now)
     members = Enum.uniq(me.members ++ Map.keys(promised)) -- [asker]
-    answering = %{answering | promised: Map.put(promised, asker, now + @promise)}
+    answering = %{answering | promised: remember(promised, asker, now + @promise)}
     about = about(members, asker, silent)
     find(answering, %{from: from, about: about, reply: {:members, members}}, now)
   end
+
+  # Each question looks through all of them, so they are bounded.
+  defp remember(times, name, _until)
+       when map_size(times) >= @max_known and not is_map_key(times, name),
+       do: times
+
+  defp remember(times, name, until), do: Map.put(times, name, until)
 
   defp current(times, now), do: Map.filter(times, fn {_name, until} -> until > now end)
 

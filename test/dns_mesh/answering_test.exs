@@ -69,12 +69,16 @@ defmodule DNSMesh.AnsweringTest do
     # Others need not wait, and half a second later it is in, or is not.
     assert {_, [{:reply, :two, told}]} = ask(answering, {:members, other, []}, :two, 499)
     assert told == Members.answer({:members, [@a, @b], %{}})
-    assert {_, [{:reply, :two, _members}]} = ask(answering, {:members, other, [@c]}, :two, 500)
-    assert {_, [{:reply, :two, _members}]} = ask(answering, {:members, @c, [@c]}, :two, 1)
+    members = reply(:two, {:members, [@a, @b], %{}})
+    assert {_, [^members]} = ask(answering, {:members, other, [@c]}, :two, 500)
+    # It is no stranger to itself, nor is one of our members.
+    assert {_, [^members]} = ask(answering, {:members, @c, [@c]}, :two, 1)
+    {answering, _} = ask({:reach, @a}, :one, 0)
+    assert {_, []} = ask(answering, {:members, other, [@a]}, :two, 1)
   end
 
   test "one without links tells which of those before the asker it can reach, a bounded number" do
-    question = {:members, @b, [@a, @c, "not a name"]}
+    question = {:members, @b, [@a, @b, @c, "not a name"]}
     {answering, effects} = ask(%Answering{}, question, :one, 0, me(members: []))
     assert effects == [{:check, [@a]}]
     {_, effects} = Answering.learnt(answering, %{@a => {:ok, 9_100}}, 5)
@@ -101,8 +105,25 @@ defmodule DNSMesh.AnsweringTest do
       ask(answering, {:members, "app@10.0.0.4", []}, :two, 4_999)
 
     assert told == Members.answer({:members, [@a, @b, @c], %{}})
-    {_, [{:reply, :three, told}]} = ask(answering, {:members, "app@10.0.0.5", []}, :three, 9_000)
+
+    {later, [{:reply, :three, told}]} =
+      ask(answering, {:members, "app@10.0.0.5", []}, :three, 9_000)
+
     assert told == Members.answer({:members, [@a, @b, "app@10.0.0.4"], %{}})
+    # To the very millisecond.
+    {_, [{:reply, :four, told}]} = ask(later, {:members, "app@10.0.0.6", []}, :four, 9_999)
+    assert told == Members.answer({:members, [@a, @b, "app@10.0.0.5"], %{}})
+  end
+
+  test "nobody is told of itself, and of no one twice" do
+    {answering, [_]} = ask({:members, @c, []}, :one, 0)
+    {_, effects} = ask(answering, {:members, @c, []}, :two, 1)
+    assert effects == [reply(:two, {:members, [@a, @b], %{}})]
+    {_, effects} = ask(answering, {:members, @a, []}, :two, 1)
+    assert effects == [reply(:two, {:members, [@b, @c], %{}})]
+    # It has come in meanwhile.
+    {_, effects} = ask(answering, {:members, @a, []}, :two, 1, me(members: [@a, @b, @c]))
+    assert effects == [reply(:two, {:members, [@b, @c], %{}})]
   end
 
   test "a node that leaves says so, and no of itself" do
@@ -123,20 +144,49 @@ defmodule DNSMesh.AnsweringTest do
   end
 
   test "a member gone mad does not make it grow" do
-    {answering, _} =
-      Enum.reduce(1..10_000, {%Answering{}, []}, fn n, {answering, _} ->
-        ask(answering, {:reach, "app@10.1.#{div(n, 256)}.#{rem(n, 256)}"}, n, 0)
-      end)
+    name = fn n -> "app@10.1.#{div(n, 256)}.#{rem(n, 256)}" end
 
-    assert length(answering.pending) <= 256
+    # Each about another one, in the name of another one.
+    # Two short of what is remembered at most.
+    times = fn from, until -> for n <- from..(from + 2_045), into: %{}, do: {name.(n), until} end
+    answering = %Answering{let_in: times.(10_000, 500), promised: times.(20_000, 5_000)}
 
-    found =
-      for n <- 1..10_000, into: %{}, do: {"app@10.2.#{div(n, 256)}.#{rem(n, 256)}", {:ok, 1}}
+    answering =
+      for n <- 1..260, reduce: answering do
+        answering ->
+          {answering, _} = ask(answering, {:reach, name.(n)}, n, 0)
+          {answering, _} = ask(answering, {:members, name.(3_000 + n), []}, n, 0)
+          answering
+      end
 
-    {answering, _} = Answering.learnt(answering, found, 0)
-    {answering, _} = Answering.learnt(answering, %{@c => {:ok, 1}}, 1)
-    assert map_size(answering.known) <= 10_001
-    {answering, _} = ask(answering, {:reach, @a}, :one, 10_002)
-    assert map_size(answering.known) <= 1
+    assert length(answering.pending) == 256
+    assert MapSet.size(answering.probing) == 256
+    assert map_size(answering.let_in) == 2_048
+    assert map_size(answering.promised) == 2_048
+    # Nobody is remembered for longer because of it.
+    {later, _} = ask(answering, {:members, @c, []}, :one, 5_000)
+    assert later.promised == %{@c => 10_000}
+
+    # Who is remembered already has a longer time all the same.
+    {again, _} = ask(answering, {:members, name.(3_001), []}, :one, 400)
+    assert again.promised[name.(3_001)] == 5_400
+    {again, _} = ask(answering, {:reach, name.(1)}, :one, 400)
+    assert again.let_in[name.(1)] == 900
+  end
+
+  test "verdicts add up, to a bound: then only the last ones count" do
+    name = fn n -> "app@10.1.#{div(n, 256)}.#{rem(n, 256)}" end
+    found = for n <- 1..2_047, into: %{}, do: {name.(n), {:ok, 1}}
+    {answering, []} = Answering.learnt(%Answering{}, found, 0)
+    {full, []} = Answering.learnt(answering, %{@c => {:ok, 1}}, 1)
+    assert {_, [{:reply, :one, _}]} = ask(full, {:reach, name.(1)}, :one, 2)
+
+    {new, []} = Answering.learnt(full, %{@b => {:ok, 1}}, 3)
+    assert {new, [{:check, [_]}]} = ask(new, {:reach, name.(1)}, :one, 4)
+    assert {_, [{:reply, :two, _}]} = ask(new, {:reach, @b}, :two, 4)
+
+    # What is too old is dropped by the next question.
+    {answering, _} = ask(full, {:reach, @a}, :one, 10_002)
+    assert answering.known == %{}
   end
 end

@@ -73,6 +73,12 @@ defmodule DNSMesh.NodeNameTest do
       assert drain(AtomBudget.new(0), 0) == 1_024
     end
 
+    test "is no fuller when its module is loaded again, as a hot deploy does" do
+      budget = :persistent_term.get(AtomBudget)
+      assert AtomBudget.create() == :ok
+      assert :persistent_term.get(AtomBudget) == budget
+    end
+
     test "fills up at 1 024 an hour, never above 1 024" do
       budget = AtomBudget.new(-1_000_000)
       drain(budget, -1_000_000)

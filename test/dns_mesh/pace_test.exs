@@ -47,6 +47,10 @@ defmodule DNSMesh.PaceTest do
     assert waits.(false) == [5_000, 10_000, 20_000, 40_000, 60_000, 60_000, 60_000]
     assert waits.(true) == [5_000, 10_000, 10_000, 10_000, 10_000, 10_000, 10_000]
     assert Backoff.delay(1_000_000, false, 5_000, 0.999) <= 60_000
+    # Numbers that no VM could hold are not even made.
+    assert Backoff.delay(Bitwise.bsl(1, 70), false, 5_000, 0.5) == 60_000
+    # At its most, too, it differs from node to node.
+    assert Backoff.delay(9, false, 5_000, 0.0) == 48_000
     assert Backoff.delay(9, false, 600_000, 0.5) == 600_000
   end
 end

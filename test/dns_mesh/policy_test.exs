@@ -65,6 +65,100 @@ defmodule DNSMesh.PolicyTest do
     assert judge({0, 0, 0, 0}, @v4, everything) == {:refused, :not_allowed}
   end
 
+  defp judge_by(overrides, name, candidate, allow \\ :default) do
+    world = %{distribution: Given.distribution(1, overrides), own_addresses: [@v4]}
+    Policy.judge(name, candidate, world, allow)
+  end
+
+  @other {10, 0, 0, 2}
+  @other_v6 {0xFDAA, 0, 0, 0, 0, 0, 0, 2}
+
+  test "long names are for nodes of long name, short ones for nodes of short name" do
+    assert judge_by([], "app@host", {[@other], nil}) == {:refused, :long_names}
+    assert judge_by([], "app@host.net", {[@other], nil}) == :join
+    assert judge_by([names: :short], "app@host", {[@other], nil}) == :join
+    assert judge_by([names: :short], "app@host.net", {[@other], nil}) == {:refused, :short_names}
+    assert judge_by([names: :short], "app@fdaa::2", {[@other], nil}) == {:refused, :short_names}
+    # A list by hand cannot change that.
+    assert judge_by([], "app@host", {[], :join}) == {:refused, :long_names}
+  end
+
+  test "what was certain before stays as it was" do
+    for names <- [:short, :long], name <- ["app@host", "app@host.net"] do
+      for verdict <- [
+            {:refused, :bad_node_name},
+            {:held, {:epmd, :silent}},
+            {:held, {:no_host_name, :timeout}}
+          ],
+          do: assert(judge_by([names: names], name, {[@other], verdict}) == verdict)
+    end
+
+    refused = {:refused, {:no_host_name, :nxdomain}}
+    assert judge_by([], "app@10.0.0.2", {[@other], refused}) == refused
+    # Before an address of the other family, which is not even looked at.
+    assert judge_by([], "app@10.0.0.2", {[@other_v6], refused}) == refused
+  end
+
+  test "what is listed by hand is joined wherever it is, but for an address that cannot be dialled" do
+    for ips <- [[], [{127, 0, 0, 1}], [{224, 0, 0, 1}], [@other]],
+        do: assert(judge_by([], "app@host.net", {ips, :join}) == :join)
+
+    assert judge_by([], "app@host.net", {[@other_v6], :join}) == {:refused, :wrong_family}
+  end
+
+  test "a host without an address is held till it has one" do
+    assert judge_by([], "app@host.net", {[], nil}) == {:held, :unresolved}
+  end
+
+  test "of a host with several addresses none may be amiss, of those that would be dialled" do
+    bad = {127, 0, 0, 1}
+    assert judge_by([], "app@host.net", {[@other, bad], nil}) == {:refused, :not_allowed}
+    assert judge_by([], "app@host.net", {[bad, @other], nil}) == {:refused, :not_allowed}
+    assert judge_by([], "app@host.net", {[@other, @other_v6], nil}) == :join
+    assert judge_by([], "app@host.net", {[@other_v6], nil}) == {:refused, :wrong_family}
+
+    other_bad = {0, 0, 0, 0, 0, 0, 0, 1}
+    assert judge_by([], "app@host.net", {[@other, other_bad], nil}) == :join
+    allow = [{{10, 0, 0, 0}, 8}]
+    assert judge_by([], "app@host.net", {[@other, {11, 0, 0, 1}], nil}, allow) != :join
+    # Where either family may be dialled, both count.
+    assert judge_by([family: nil], "app@host.net", {[@other_v6], nil}) == :join
+    assert judge_by([family: nil], "app@host.net", {[@other, other_bad], nil}) != :join
+  end
+
+  test "a node named by host has peers at no loopback, and one at a strange address none there" do
+    named = [node: "app@host.net", host: "host.net", address: nil]
+    assert judge_by(named, "app@other.net", {[@other], nil}) == :join
+    assert judge_by(named, "app@other.net", {[{127, 0, 0, 1}], nil}) == {:refused, :not_allowed}
+
+    assert judge_by([address: {240, 0, 0, 1}], "app@240.0.0.2", {[{240, 0, 0, 2}], nil}) ==
+             {:refused, :not_allowed}
+  end
+
+  test "a basename is compared as a whole, whatever stands before the @" do
+    for {basename, name} <- [
+          {"app", "apple@10.0.0.1"},
+          {"app", "ap@10.0.0.1"},
+          {"application", "app@h.i"},
+          {"app@", "a@b.c"},
+          {"a@b.", "a@b."},
+          {"app", "my-app@10.0.0.1"}
+        ],
+        do: assert(judge_by([basename: basename], name, {[@v4], nil}) == :join)
+
+    # One of many addresses is ours.
+    assert judge_by([], "app@host.net", {[@other, @v4], nil}) == {:refused, :self}
+  end
+
+  test "without distribution everyone waits, this node itself too" do
+    for candidate <- [{[@v4], nil}, {[], nil}, {[@other_v6], nil}],
+        do:
+          assert(
+            judge_by([alive?: false, basename: nil, node: nil], "app@10.0.0.1", candidate) ==
+              {:waiting, :not_distributed}
+          )
+  end
+
   # One epmd serves a whole machine, and takes each basename once; a fixed port is no such bound.
   test "our basename at another address of this machine is this node where ports come from epmd, and only there" do
     own = Given.distribution(1)

@@ -43,6 +43,32 @@ defmodule DNSMesh.ProblemsTest do
     assert told([{0, false, nil}]) == []
   end
 
+  test "how long it has lasted and when it is told again do not depend on where the clock stands" do
+    mentions = fn start ->
+      checks = [{0, true, :x}, {1_000, true, :x}, {5_000, true, :x}, {5_500, true, :y}]
+
+      {_, told} =
+        Enum.reduce(checks ++ [{7_000, false, nil}], {%Problems{}, []}, fn {at, there?, face},
+                                                                           {problems, told} ->
+          {problems, effects} = Problems.check(problems, there?, :x, face, %{}, start + at, 5_000)
+          {problems, told ++ effects}
+        end)
+
+      for {:event, [:problem, what], mention, %{problem: :x}} <- told, do: {what, mention}
+    end
+
+    assert mentions.(0) == [
+             {:raised, %{lasted: 0, times: 1}},
+             {:raised, %{lasted: 5_000, times: 3}},
+             {:raised, %{lasted: 5_500, times: 4}},
+             {:cleared, %{lasted: 7_000, times: 4}}
+           ]
+
+    # As in every young VM.
+    assert mentions.(-576_460_751_000) == mentions.(0)
+    assert mentions.(576_460_751_000) == mentions.(0)
+  end
+
   test "the kind of a problem of which several may be there is told, not the whole key" do
     assert {_, [{:event, _, _, %{problem: :lookup_failed}}]} =
              Problems.check(%Problems{}, true, {:lookup_failed, "one"}, nil, %{}, 0, 1)

@@ -1,7 +1,7 @@
 defmodule DNSMesh.WaitingTest do
   use ExUnit.Case, async: true
 
-  alias DNSMesh.{Candidates, Distribution, Roster, Waiting}
+  alias DNSMesh.{Candidates, Distribution, Peer, Roster, Waiting}
   alias DNSMesh.Test.Given
 
   @a "app@10.0.0.2"
@@ -102,6 +102,36 @@ defmodule DNSMesh.WaitingTest do
       unnamed = world(distribution: undistributed(), basename: "app", naming?: true)
       assert discovered?([{0, {:round, unnamed}}, {1, {:listed_nothing, :q}}])
     end
+  end
+
+  describe "a peer's turn" do
+    for {peer, over?} <- [
+          {[state: :new], false},
+          {[state: :joining], false},
+          {[state: :joining, failures: 1], true},
+          {[state: :joining, once_connected?: true], true},
+          {[state: :joining, reason: :connect_timeout], true},
+          {[state: :new, once_connected?: true], true},
+          {[state: :new, failures: 1], true},
+          {[state: :connected], true},
+          {[state: :waiting, reason: {:dead, :refused}], true},
+          {[state: :waiting, reason: :atom_budget], true},
+          {[state: :waiting, reason: :not_distributed], false},
+          {[state: :held, reason: :unresolved], true},
+          {[state: :refused, reason: :self], true}
+        ] do
+      test "is #{unless over?, do: "not "}over when it is #{inspect(peer)}" do
+        peer = struct!(%Peer{name: @a, since: 0}, unquote(peer))
+        other = %Peer{name: @b, since: 0, state: :connected}
+        roster = %{Roster.new(Given.config(), 1) | peers: %{@a => peer, @b => other}}
+        {waiting, []} = Waiting.look(%Waiting{}, %{roster | answers: %{q: %{}}}, [:q])
+        assert Waiting.reached?(waiting, :discovered, roster) == unquote(over?)
+      end
+    end
+  end
+
+  test "nothing is discovered before anything has happened" do
+    refute Waiting.reached?(%Waiting{}, :discovered, Roster.new(Given.config(), 1))
   end
 
   test "who waits is told once, when there are enough, and in no particular order" do
