@@ -13,6 +13,7 @@ defmodule DNSMesh.Error do
   | `{:rcode, code}` | any other response code of a name server |
   | `:bad_reply` | a reply that cannot be decoded, or does not fit the question |
   | `:truncated` | a reply that is cut short over TCP too |
+  | `{:no_tcp, why}` | a reply that is cut short over UDP, being too long for it, and TCP is `:refused`, `:silent`, `:closed` (before the answer is there) or `{:unreachable, text}` |
   | `{:network, text}` | the name server cannot be reached; the operating system's words |
   | `{:bad_name, why}` | not a name one can ask for; nothing was sent |
   | `:panicked`, `:dropped`, `{:runtime, text}`, `:lost_reply` | a fault of DNSMesh itself: please report it |
@@ -77,6 +78,7 @@ defmodule DNSMesh.Error do
           | :not_ascii
           | :bad_character
           | :not_a_string
+  @type tcp_fault :: :refused | :silent | :closed | {:unreachable, String.t()}
   @typedoc "What is wrong with a shared folder; other faults are the operating system's (`:file.posix/0`)."
   @type folder_fault ::
           :missing
@@ -98,6 +100,7 @@ defmodule DNSMesh.Error do
           | {:rcode, 0..65_535}
           | :bad_reply
           | :truncated
+          | {:no_tcp, tcp_fault()}
           | {:network, String.t()}
           | {:bad_name, name_fault()}
           | :panicked
@@ -175,6 +178,10 @@ defmodule DNSMesh.Error do
   def message({:rcode, code}), do: "the name server answered with response code #{code}"
   def message(:bad_reply), do: "the name server's reply cannot be decoded"
   def message(:truncated), do: "the name server's reply is cut short, over TCP too"
+
+  def message({:no_tcp, why}),
+    do: "the answer is too long for UDP, and the name server #{tcp_fault(why)}"
+
   def message({:network, text}), do: "the name server cannot be reached (#{text})"
   def message({:bad_name, why}), do: name_fault(why)
   def message(:panicked), do: "the resolver panicked; this is a bug in DNSMesh, please report it"
@@ -328,6 +335,20 @@ defmodule DNSMesh.Error do
 
   def message({:start_failed, text}), do: "distribution does not start: #{text}"
   def message(other), do: inspect(other)
+
+  defp tcp_fault(:closed),
+    do: "hangs up over TCP: look at what takes its TCP port 53, and let it answer there"
+
+  defp tcp_fault(why) do
+    shut =
+      case why do
+        :refused -> "refuses connections over TCP"
+        :silent -> "does not answer over TCP"
+        {:unreachable, text} -> "cannot be reached over TCP (#{text})"
+      end
+
+    shut <> ": open its TCP port 53 to this host, beside UDP"
+  end
 
   defp name_fault(:empty), do: "the name is empty"
   defp name_fault(:too_long), do: "the name is longer than 253 characters"

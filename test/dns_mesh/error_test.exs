@@ -35,6 +35,7 @@ defmodule DNSMesh.ErrorTest do
   # A text, or whatever the sentence for that tag can be made of.
   @values %{
     bad_name: :empty,
+    no_tcp: :refused,
     rcode: 3,
     connect_failed: 3,
     wrong_proto: :inet6,

@@ -31,6 +31,9 @@ defmodule DNSMesh.Doctor.VerdictTest do
   defp lookup([ip | _] = ips, opts) when is_binary(ip),
     do: lookup({:ok, answer(ips, query(opts[:query] || "app.internal"))}, opts)
 
+  defp lookup({:no_tcp, _why} = reason, opts),
+    do: lookup({:error, %{reason: reason, server: "10.0.0.53:53", name: nil}}, opts)
+
   defp lookup(reason, opts) when is_atom(reason),
     do: lookup({:error, %{reason: reason, server: "10.0.0.53:53", name: nil}}, opts)
 
@@ -114,6 +117,20 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:server_failed,
        [lookups: [lookup({:error, %{reason: {:network, "refused"}, server: nil}})], servers: []],
        "127.0.0.1 (/etc/resolv.conf names no server)", "write a name server"},
+      {:no_tcp, [lookups: [lookup({:no_tcp, :refused})]],
+       "A of app.internal: 10.0.0.53:53 has an answer that is too long for UDP, and refuses",
+       "open TCP port 53 of 10.0.0.53 to this host"},
+      {:no_tcp, [lookups: [lookup({:no_tcp, :silent})]], "does not answer over TCP",
+       "open TCP port 53"},
+      {:no_tcp, [lookups: [lookup({:no_tcp, :closed})]], "hangs up over TCP", "let it answer"},
+      {:no_tcp,
+       [
+         lookups: [
+           lookup(
+             {:error, %{reason: {:no_tcp, {:unreachable, "no route"}}, server: "[fd00::1]:53"}}
+           )
+         ]
+       ], "cannot be reached over TCP (no route)", "open TCP port 53 of fd00::1 to"},
       {:source_failed,
        [lookups: [lookup({:error, %{reason: {:folder, :missing, "/x"}, server: nil}}, dir())]],
        "dir:/x tells no nodes: the folder /x is not there", "do as it says"},
@@ -212,6 +229,19 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:no_node, one(peer(@c, greeting: :no_node)), "is no node", "free that port"},
       {:node_silent, one(peer(@c, greeting: :silent)), "says nothing", "restart it"},
       {:tls, one(peer(@c, greeting: :tls)), "speaks TLS", "-proto_dist inet_tls"},
+      {:load_balancer, one(peer(@c, greeting: {:other_name, @b})) ++ [members: [@b]],
+       "#{@c}: what answers there is #{@b}, which is linked under that name already",
+       "take 10.0.0.3 out of app.internal"},
+      {:load_balancer, one(peer(@c, greeting: {:other_name, @a})), "this node itself, #{@a}",
+       "take 10.0.0.3 out of app.internal"},
+      {:load_balancer, [mode: :apart, peers: [peer(@b), peer(@c, greeting: {:other_name, @b})]],
+       "listed under that name too", "take 10.0.0.3 out"},
+      {:load_balancer,
+       one(peer(@c, greeting: {:other_name, @b}, query: query("10.0.0.3"))) ++ [members: [@b]],
+       "linked under that name", "take 10.0.0.3 out of the query"},
+      {:load_balancer,
+       one(peer(@c, greeting: {:other_name, @b}, query: query("dir:/x"))) ++ [members: [@b]],
+       "linked under that name", "take #{@c} out of the list"},
       {:other_name, one(peer(@c, greeting: {:other_name, "app@172.18.0.3"})),
        "answers as app@172.18.0.3", ~s(address: "10.0.0.3", or {:subnet, "10.0.0.0/24"})},
       {:not_admitted, one(peer(@c, greeting: :not_allowed)), "net_kernel:allow/1", "add #{@a}"},

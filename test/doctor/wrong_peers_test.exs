@@ -292,6 +292,39 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
     well(a, [b])
   end
 
+  test "a load balancer before the nodes, beside the nodes themselves", %{dns: dns, port: port} do
+    a = a!(port)
+    b = b!(port)
+    forward!({127, 0, 0, 100}, {127, 0, 0, 3}, port)
+    ScriptedDNS.put(dns, @name, @both ++ ["127.0.0.100"])
+    mesh!(a, dns)
+    assert TestNode.await_nodes(a, [b])
+
+    sick(a, :load_balancer,
+      says: "app@127.0.0.100: what answers there is #{@peer}, which is linked under that name",
+      fix: "take 127.0.0.100 out of app.internal"
+    )
+
+    ScriptedDNS.put(dns, @name, @both)
+    well(a, [b])
+  end
+
+  test "a load balancer that leads back to this node", %{dns: dns, port: port} do
+    a = a!(port)
+    b = b!(port)
+    forward!({127, 0, 0, 100}, {127, 0, 0, 2}, port)
+    mesh!(a, dns, query: "app.internal,127.0.0.100", name: Doubled)
+
+    sick(a, :load_balancer,
+      name: Doubled,
+      says: "app@127.0.0.100: what answers there is this node itself",
+      fix: "take 127.0.0.100 out of the query"
+    )
+
+    mesh!(a, dns)
+    well(a, [b])
+  end
+
   # What connects to `from` talks with `to`.
   defp forward!(from, to, port) do
     {:ok, listener} = :gen_tcp.listen(port, [:binary, ip: from, active: false, reuseaddr: true])

@@ -106,6 +106,38 @@ defmodule DNSMesh.Doctor.WrongSetupsTest do
 
     defp address(zone), do: zone |> dns!() |> ScriptedDNS.address()
 
+    test "the answer is too long for UDP, and TCP is refused, or swallowed", %{
+      a: a,
+      b: b,
+      dns: dns
+    } do
+      ScriptedDNS.put(dns, @name, {:truncate, @both})
+      server = ScriptedDNS.address(dns)
+      port = ScriptedDNS.port(dns)
+      mesh!(a, dns, timeout: 1_000)
+
+      for {mode, says} <- [
+            {:hang, "does not answer over TCP"},
+            {false, "refuses connections over TCP"}
+          ] do
+        ScriptedDNS.transport(dns, :tcp, mode)
+
+        sick(a, :no_tcp,
+          says: "#{server} has an answer that is too long for UDP, and #{says}",
+          fix: "open TCP port #{port} of 127.0.0.1 to this host, beside UDP"
+        )
+      end
+
+      # The log has the same advice.
+      TestNode.await_log(
+        a,
+        ~r/too long for UDP, and the name server refuses connections over TCP: open its TCP port 53/
+      )
+
+      ScriptedDNS.transport(dns, :tcp, true)
+      well(a, [b])
+    end
+
     test "a .local name, which only multicast DNS has", %{a: a, b: b, dns: dns} do
       mesh!(a, dns, query: "app.local", name: Local)
       sick(a, :local_name, name: Local, says: "multicast DNS", fix: "DNS_CLUSTER_QUERY=10.0.0.5,")

@@ -66,6 +66,7 @@ defmodule DNSMesh.Doctor.Examine do
       servers: servers(config),
       allow: config.allow,
       max_peers: config.max_peers,
+      members: world.connected -- world.hidden,
       lookups: lookups
     }
 

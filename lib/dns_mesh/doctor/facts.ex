@@ -65,6 +65,8 @@ defmodule DNSMesh.Doctor.Facts do
     max_peers: 1_024,
     left_out: 0,
     lookups: [],
+    # Whom the VM is linked to, listed or not; the visible ones.
+    members: [],
     # The names listed that are this node's own.
     selves: [],
     peers: [],
@@ -88,6 +90,7 @@ defmodule DNSMesh.Doctor.Facts do
           max_peers: pos_integer(),
           left_out: non_neg_integer(),
           lookups: [lookup()],
+          members: [String.t()],
           selves: [peer()],
           peers: [peer()],
           took: non_neg_integer()

@@ -83,6 +83,7 @@ defmodule DNSMesh.Doctor.Verdict do
 
   defp trouble(:timeout), do: :server_silent
   defp trouble(:refused), do: :server_refused
+  defp trouble({:no_tcp, _why}), do: :no_tcp
   defp trouble(_other), do: :server_failed
 
   ## This node
@@ -186,8 +187,8 @@ defmodule DNSMesh.Doctor.Verdict do
   @doc "What ails one peer; nil for nothing."
   @spec ailment(Facts.peer(), Facts.t()) :: Verdicts.kind() | nil
   def ailment(peer, facts) do
-    linked(peer) || barred(peer.policy) || shut(peer) || held(peer) || received(peer.greeting) ||
-      waiting(peer, facts)
+    linked(peer) || barred(peer.policy) || shut(peer) || held(peer) ||
+      received(peer.greeting, facts) || waiting(peer, facts)
   end
 
   defp linked(%{link: :hidden}), do: :hidden
@@ -218,14 +219,24 @@ defmodule DNSMesh.Doctor.Verdict do
   defp held(%{state: :waiting, reason: :atom_budget}), do: :atom_budget
   defp held(_peer), do: nil
 
-  defp received({:other_name, _name}), do: :other_name
-  defp received(:wrong_cookie), do: :wrong_cookie
-  defp received(:not_allowed), do: :not_admitted
-  defp received(:tls), do: :tls
-  defp received(:no_node), do: :no_node
-  defp received(:silent), do: :node_silent
-  defp received({:welcome, :hidden, _cookie}), do: :hidden
-  defp received(_welcome), do: nil
+  defp received({:other_name, name}, facts),
+    do: if(rightful?(name, facts), do: :load_balancer, else: :other_name)
+
+  defp received(:wrong_cookie, _facts), do: :wrong_cookie
+  defp received(:not_allowed, _facts), do: :not_admitted
+  defp received(:tls, _facts), do: :tls
+  defp received(:no_node, _facts), do: :no_node
+  defp received(:silent, _facts), do: :node_silent
+  defp received({:welcome, :hidden, _cookie}, _facts), do: :hidden
+  defp received(_welcome, _facts), do: nil
+
+  # It has its own name rightly: by that it is linked, or could be.
+  defp rightful?(name, facts) do
+    name == facts.node or name in facts.members or
+      Enum.any?(facts.peers, fn peer ->
+        peer.name == name and (peer.link != nil or match?({:welcome, _, _}, peer.greeting))
+      end)
+  end
 
   defp waiting(%{link: :visible}, _facts), do: nil
   defp waiting(_peer, %{mode: :running}), do: :not_yet

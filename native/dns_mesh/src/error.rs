@@ -36,9 +36,22 @@ pub enum Reason {
     BadReply,
     /// Truncated, over TCP as well.
     Truncated,
+    /// Truncated over UDP, and TCP brings nothing.
+    NoTcp(TcpFault),
     /// The operating system could not send or receive.
     Network(String),
     BadName(BadName),
+}
+
+/// Why TCP brings nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TcpFault {
+    Refused,
+    Silent,
+    /// The server hung up before its answer was there.
+    Closed,
+    /// The operating system's words.
+    Unreachable(String),
 }
 
 /// Why a text is not a name.
@@ -68,7 +81,7 @@ impl Reason {
             Self::NoRecords => 1,
             Self::Timeout => 2,
             Self::Network(_) => 3,
-            Self::BadReply | Self::Truncated | Self::BadName(_) => 4,
+            Self::BadReply | Self::Truncated | Self::NoTcp(_) | Self::BadName(_) => 4,
             Self::ServFail | Self::Refused | Self::FormErr | Self::NotImp | Self::Rcode(_) => 5,
         }
     }
@@ -138,11 +151,28 @@ impl fmt::Display for Reason {
             }
             Self::BadReply => "the name server's reply cannot be decoded",
             Self::Truncated => "the name server's reply is cut short, over TCP too",
+            Self::NoTcp(fault) => {
+                return write!(
+                    f,
+                    "the name server's reply is cut short over UDP, and {fault}"
+                );
+            }
             Self::Network(text) => {
                 return write!(f, "the name server cannot be reached ({text})");
             }
             Self::BadName(why) => return write!(f, "not a name one can ask for: {why}"),
         })
+    }
+}
+
+impl fmt::Display for TcpFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("its TCP port refuses connections"),
+            Self::Silent => f.write_str("its TCP port does not answer"),
+            Self::Closed => f.write_str("it hangs up over TCP"),
+            Self::Unreachable(text) => write!(f, "its TCP port cannot be reached ({text})"),
+        }
     }
 }
 

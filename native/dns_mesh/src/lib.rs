@@ -14,6 +14,7 @@
 //! | `permits` | how many questions may be on the wire at once |
 //! | [`name_server`] | one question to one server: EDNS, TCP, its time |
 //! | `wire` | the sockets: connected, zone ids kept |
+//! | `overflow` | what TCP came to where UDP's reply was cut short |
 //! | [`reply`] | which records of a message answer our question |
 //! | `srv` | SRV targets to addresses |
 //! | [`reverse`] | addresses to host names that lead back to them |
@@ -45,6 +46,7 @@ pub mod name;
 pub mod name_server;
 pub mod network;
 pub mod node_name;
+mod overflow;
 pub mod own_address;
 mod permits;
 pub mod probe;
@@ -61,7 +63,7 @@ mod wire;
 pub use address::{Flags, Interface, interfaces};
 pub use answer::{Answer, Family, Follow, Kind, Records, Service};
 pub use epmd::EpmdFault;
-pub use error::{BadName, Failure, Reason};
+pub use error::{BadName, Failure, Reason, TcpFault};
 pub use handshake::{Call, Caller, Greeting, greet_all};
 pub use name::check_name;
 pub use network::Network;

@@ -14,6 +14,7 @@ use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Reason, Trouble};
+use crate::overflow::Overflow;
 use crate::permits::MAX_QUESTIONS;
 use crate::reply::Reply;
 use crate::wire::{LastError, Wire};
@@ -29,6 +30,7 @@ const EDNS_PAYLOAD: u16 = 1232;
 pub struct NameServer {
     address: SocketAddr,
     options: Options,
+    overflow: Overflow,
     with_edns: Transport,
     without_edns: Transport,
 }
@@ -43,11 +45,13 @@ pub struct Options {
 
 impl NameServer {
     pub fn new(address: SocketAddr, options: Options) -> Self {
+        let overflow = Overflow::default();
         Self {
             address,
             options,
-            with_edns: Transport::new(address, options),
-            without_edns: Transport::new(address, options),
+            with_edns: Transport::new(address, options, overflow.clone()),
+            without_edns: Transport::new(address, options, overflow.clone()),
+            overflow,
         }
     }
 
@@ -58,11 +62,15 @@ impl NameServer {
     /// Ends at `deadline`, or when one try's time is over.
     pub async fn ask(&self, question: Query, deadline: Instant) -> Result<Reply, Trouble> {
         let give_up = deadline.min(Instant::now() + self.options.timeout);
-        let response = match timeout_at(give_up, self.exchange(&question)).await {
-            Ok(response) => response?,
-            Err(_) => return Err(Reason::Timeout.into()),
-        };
-        Reply::read(&question, response)
+        let watch = self.overflow.watch(&question);
+        match timeout_at(give_up, self.exchange(&question)).await {
+            Ok(Ok(response)) => Reply::read(&question, response),
+            Ok(Err(trouble)) => Err(Trouble {
+                reason: watch.explain(trouble.reason),
+                ..trouble
+            }),
+            Err(_) => Err(watch.explain(Reason::Timeout).into()),
+        }
     }
 
     async fn exchange(&self, question: &Query) -> Result<DnsResponse, Trouble> {
@@ -85,17 +93,23 @@ struct Transport {
     address: SocketAddr,
     options: Options,
     last_error: LastError,
+    overflow: Overflow,
     pool: Mutex<Pool>,
 }
 
 impl Transport {
-    fn new(address: SocketAddr, options: Options) -> Self {
+    fn new(address: SocketAddr, options: Options, overflow: Overflow) -> Self {
         let last_error = LastError::default();
         Self {
             address,
             options,
-            pool: Mutex::new(pool(address, options, last_error.clone())),
+            pool: Mutex::new(pool(
+                address,
+                options,
+                Wire::new(address, last_error.clone(), overflow.clone()),
+            )),
             last_error,
+            overflow,
         }
     }
 
@@ -136,13 +150,17 @@ struct Unanswered<'a>(Option<&'a Transport>);
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if let Some(transport) = self.0 {
-            let last_error = transport.last_error.clone();
-            *transport.lock() = pool(transport.address, transport.options, last_error);
+            let wire = Wire::new(
+                transport.address,
+                transport.last_error.clone(),
+                transport.overflow.clone(),
+            );
+            *transport.lock() = pool(transport.address, transport.options, wire);
         }
     }
 }
 
-fn pool(address: SocketAddr, options: Options, last_error: LastError) -> Pool {
+fn pool(address: SocketAddr, options: Options, wire: Wire) -> Pool {
     let udp = ConnectionConfig::udp();
     let tcp = ConnectionConfig::tcp();
     let mut connections = if options.tcp_only {
@@ -164,6 +182,6 @@ fn pool(address: SocketAddr, options: Options, last_error: LastError) -> Pool {
     NameServerPool::from_config(
         [NameServerConfig::new(address.ip(), true, connections)],
         Arc::new(PoolContext::new(resolver_options, tls)),
-        Wire::new(address, last_error),
+        wire,
     )
 }

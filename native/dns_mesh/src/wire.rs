@@ -19,6 +19,8 @@ use hickory_resolver::net::runtime::{
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::UdpSocket;
 
+use crate::overflow::{NotedTcp, Overflow};
+
 type Opening<T> = Pin<Box<dyn Send + Future<Output = io::Result<T>>>>;
 
 /// Opens sockets to one server, whatever address hickory names.
@@ -27,14 +29,16 @@ pub(crate) struct Wire {
     tokio: TokioRuntimeProvider,
     server: SocketAddr,
     last_error: LastError,
+    overflow: Overflow,
 }
 
 impl Wire {
-    pub(crate) fn new(server: SocketAddr, last_error: LastError) -> Self {
+    pub(crate) fn new(server: SocketAddr, last_error: LastError, overflow: Overflow) -> Self {
         Self {
             tokio: TokioRuntimeProvider::new(),
             server,
             last_error,
+            overflow,
         }
     }
 }
@@ -63,7 +67,7 @@ impl RuntimeProvider for Wire {
     type Handle = TokioHandle;
     type Timer = TokioTime;
     type Udp = ConnectedUdp;
-    type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
+    type Tcp = NotedTcp;
 
     fn create_handle(&self) -> Self::Handle {
         self.tokio.create_handle()
@@ -77,12 +81,20 @@ impl RuntimeProvider for Wire {
     ) -> Opening<Self::Tcp> {
         let connecting = self.tokio.connect_tcp(self.server, bind, timeout);
         let last_error = self.last_error.clone();
-        Box::pin(async move { last_error.note(connecting.await) })
+        let overflow = self.overflow.clone();
+        overflow.connecting();
+        Box::pin(async move {
+            let outcome = connecting.await.inspect_err(|error| overflow.failed(error));
+            last_error
+                .note(outcome)
+                .map(|stream| overflow.connected(stream))
+        })
     }
 
     fn bind_udp(&self, local: SocketAddr, bare: SocketAddr) -> Opening<Self::Udp> {
         let server = self.server;
         let last_error = self.last_error.clone();
+        let overflow = self.overflow.clone();
         Box::pin(async move {
             let socket = UdpSocket::bind(local).await?;
             last_error.note(socket.connect(server).await)?;
@@ -91,6 +103,7 @@ impl RuntimeProvider for Wire {
                 bare,
                 sent: OnceLock::new(),
                 last_error,
+                overflow,
             })
         })
     }
@@ -102,6 +115,7 @@ pub(crate) struct ConnectedUdp {
     bare: SocketAddr,
     sent: OnceLock<Box<[u8]>>,
     last_error: LastError,
+    overflow: Overflow,
 }
 
 impl ConnectedUdp {
@@ -130,7 +144,14 @@ impl ConnectedUdp {
     /// What arrived, as hickory should see it.
     fn received(&self, buffer: &mut [u8], length: usize) -> (usize, SocketAddr) {
         let length = match self.sent.get() {
-            Some(sent) => restore_question(buffer, length, sent),
+            Some(sent) => {
+                if is_cut_short(&buffer[..length], sent)
+                    && let Some(question) = question(sent)
+                {
+                    self.overflow.cut_short(question);
+                }
+                restore_question(buffer, length, sent)
+            }
             None => length,
         };
         (length, self.bare)
@@ -171,6 +192,11 @@ impl DnsUdpSocket for ConnectedUdp {
 }
 
 const HEADER: usize = 12;
+
+/// A reply to what was sent, with TC set (RFC 1035 §4.1.1).
+fn is_cut_short(reply: &[u8], sent: &[u8]) -> bool {
+    reply.len() >= HEADER && reply[..2] == sent[..2] && reply[2] & 0x82 == 0x82
+}
 
 /// A server too old for EDNS may answer FORMERR with nothing but a header. hickory takes a
 /// reply without the question for a forgery and waits on; so the question goes back in.

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use dns_mesh::{Answer, BadName, EpmdFault, Family, Interface, Kind, NoHost, Records, Service};
+use dns_mesh::{
+    Answer, BadName, EpmdFault, Family, Interface, Kind, NoHost, Records, Service, TcpFault,
+};
 use rustler::types::tuple::{get_tuple, make_tuple};
 use rustler::{Atom, Binary, Decoder, Encoder, Env, Error, NewBinary, NifResult, Term};
 
@@ -16,7 +18,7 @@ pub(crate) mod atoms {
         nameservers, resolv_conf, hosts, epmd_port,
         records, ttl, name, server, truncated, registered,
         target, port, priority, weight, addresses,
-        reason, negative_ttl,
+        reason, negative_ttl, no_tcp, closed,
         nxdomain, no_records, timeout, servfail, refused, formerr, notimp, rcode, bad_reply,
         unconfirmed, silent, garbled, unreachable,
         dead, epmd, refused_epmd, not_registered, not_tried,
@@ -337,8 +339,18 @@ fn encode_reason<'a>(env: Env<'a>, reason: &dns_mesh::Reason) -> Term<'a> {
         R::Rcode(code) => (atoms::rcode(), code).encode(env),
         R::BadReply => atoms::bad_reply().encode(env),
         R::Truncated => atoms::truncated().encode(env),
+        R::NoTcp(fault) => (atoms::no_tcp(), encode_tcp_fault(env, fault)).encode(env),
         R::Network(text) => (atoms::network(), text).encode(env),
         R::BadName(why) => (atoms::bad_name(), encode_bad_name(*why)).encode(env),
+    }
+}
+
+fn encode_tcp_fault<'a>(env: Env<'a>, why: &TcpFault) -> Term<'a> {
+    match why {
+        TcpFault::Refused => atoms::refused().encode(env),
+        TcpFault::Silent => atoms::silent().encode(env),
+        TcpFault::Closed => atoms::closed().encode(env),
+        TcpFault::Unreachable(text) => (atoms::unreachable(), text).encode(env),
     }
 }
 

@@ -31,6 +31,11 @@ defmodule DNSMesh.Doctor.Words.Lookups do
      )}
   end
 
+  def say(:no_tcp, %{result: {:error, %{reason: {:no_tcp, why}}}} = lookup, facts) do
+    {"#{type(lookup)}#{lookup.query.text}: #{servers(lookup, facts)} has an answer that is too long for UDP, and " <>
+       "#{tcp(why)}.", "#{open_tcp(why, lookup)}; or query a name that lists fewer nodes."}
+  end
+
   def say(:source_failed, lookup, _facts) do
     {"#{lookup.query.text} tells no nodes: #{reason(lookup)}.",
      "do as it says; DNSMesh asks again at each poll."}
@@ -79,6 +84,27 @@ defmodule DNSMesh.Doctor.Words.Lookups do
   defp servers(%{result: {_, %{server: server}}}, _facts) when server not in [nil, ""], do: server
   defp servers(_lookup, %{servers: []}), do: "127.0.0.1 (/etc/resolv.conf names no server)"
   defp servers(_lookup, %{servers: servers}), do: Enum.join(servers, ", ")
+
+  defp tcp(:refused), do: "refuses connections over TCP"
+  defp tcp(:silent), do: "does not answer over TCP"
+  defp tcp(:closed), do: "hangs up over TCP before the answer is there"
+  defp tcp({:unreachable, text}), do: "cannot be reached over TCP (#{text})"
+
+  defp open_tcp(:closed, lookup) do
+    "look at what takes #{tcp_port(lookup)} (a proxy, a forwarder, a limit of the name server's), and let it answer there"
+  end
+
+  defp open_tcp(_shut, lookup) do
+    "open #{tcp_port(lookup)} to this host, beside UDP (the name server's own settings, firewall, security group, network " <>
+      "policy)"
+  end
+
+  defp tcp_port(%{result: {:error, %{server: server}}}) do
+    case Regex.run(~r/^\[?(.+?)\]?:(\d+)$/, server || "") do
+      [_, ip, port] -> "TCP port #{port} of #{ip}"
+      nil -> "TCP port 53 of the name server"
+    end
+  end
 
   # A search domain may have been added.
   defp asked_as(%{query: query, result: {:error, %{name: name}}}) when is_binary(name) do

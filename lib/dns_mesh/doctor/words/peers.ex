@@ -136,6 +136,12 @@ defmodule DNSMesh.Doctor.Words.Peers do
      "boot all nodes alike: this one too with -proto_dist inet_tls and its ssl_dist_optfile, or that one without."}
   end
 
+  def say(:load_balancer, [%{greeting: {:other_name, name}} = peer | _] = peers, facts) do
+    {"#{some(peers)}: what answers there is #{whose(name, facts)}. The address is a load balancer's, a virtual IP, or a second " <>
+       "one of that host, and a node is joined under its own name only.",
+     "#{take_out(peer, peers)}: of each node its own address is to be listed, and no other."}
+  end
+
   def say(
         :other_name,
         [%{greeting: {:other_name, name}} = peer | _] = peers,
@@ -216,6 +222,22 @@ defmodule DNSMesh.Doctor.Words.Peers do
 
   defp ips(%{ips: []} = peer), do: peer.name |> NodeName.split() |> elem(1)
   defp ips(%{ips: ips}), do: some_ips(ips)
+
+  defp whose(name, %{node: name}), do: "this node itself, #{name}"
+
+  defp whose(name, facts) do
+    if name in facts.members,
+      do: "#{name}, which is linked under that name already",
+      else: "#{name}, which is listed under that name too"
+  end
+
+  defp take_out(%{query: %{text: text, host: host}}, peers) when host != nil do
+    if IP.parse(host) == :error,
+      do: "take #{peers |> Enum.flat_map(& &1.ips) |> some_ips()} out of #{host}",
+      else: "take #{text} out of the query"
+  end
+
+  defp take_out(_by_a_source, peers), do: "take #{some(peers)} out of the list that names it"
 
   defp its_ips([peer | _]), do: ips(peer)
 

@@ -3,8 +3,10 @@
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
-use dns_mesh::Reason;
-use hickory_resolver::proto::op::ResponseCode;
+use dns_mesh::{Reason, TcpFault};
+use hickory_resolver::proto::op::{Message, ResponseCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
 
 use crate::support::records::{ip, many};
 use crate::support::scene::{LONG, Scene, ips, reason};
@@ -42,6 +44,89 @@ async fn truncated_over_tcp_as_well_is_an_error() {
     let server = Server::start(Question::truncated).await;
     let scene = Scene::with_conf(&[&server], "options attempts:1");
     assert_eq!(reason(scene.a("app.internal").await), Reason::Truncated);
+}
+
+/// What a port does with TCP, beside a server that cuts everything short over UDP.
+enum AtTcp {
+    Refuses,
+    Hangs,
+    HangsUp,
+    /// Hangs up in the midst of its answer.
+    Breaks,
+    /// Cuts short over TCP as well, and hangs up.
+    CutsShort,
+}
+
+async fn cutting_short(tcp: AtTcp) -> SocketAddr {
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = udp.local_addr().unwrap();
+    if !matches!(tcp, AtTcp::Refuses) {
+        let listener = TcpListener::bind(address).await.unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut question = vec![0; 512];
+                let length = stream.read(&mut question).await.unwrap();
+                match tcp {
+                    AtTcp::Hangs => std::future::pending().await,
+                    AtTcp::Breaks => stream.write_all(&[0, 200, 1, 2, 3]).await.unwrap(),
+                    AtTcp::CutsShort => {
+                        let reply = cut_short(&question[2..length]);
+                        let length = u16::try_from(reply.len()).unwrap();
+                        let reply = [&length.to_be_bytes(), &reply[..]].concat();
+                        stream.write_all(&reply).await.unwrap();
+                    }
+                    AtTcp::HangsUp | AtTcp::Refuses => {}
+                }
+            }
+        });
+    }
+    tokio::spawn(async move {
+        let mut question = [0; 512];
+        loop {
+            let (length, peer) = udp.recv_from(&mut question).await.unwrap();
+            let reply = cut_short(&question[..length]);
+            udp.send_to(&reply, peer).await.unwrap();
+        }
+    });
+    address
+}
+
+/// The question back, with TC.
+fn cut_short(question: &[u8]) -> Vec<u8> {
+    let mut message = Message::from_vec(question).unwrap().into_response();
+    message.metadata.truncation = true;
+    message.to_vec().unwrap()
+}
+
+#[tokio::test]
+async fn truncated_over_udp_where_tcp_brings_nothing() {
+    for (tcp, fault) in [
+        (AtTcp::Refuses, TcpFault::Refused),
+        (AtTcp::Hangs, TcpFault::Silent),
+        (AtTcp::HangsUp, TcpFault::Closed),
+        (AtTcp::Breaks, TcpFault::Closed),
+    ] {
+        let scene = Scene::at(cutting_short(tcp).await);
+        let outcome = scene.a_within("app.internal", Duration::from_secs(1)).await;
+        assert_eq!(reason(outcome), Reason::NoTcp(fault));
+    }
+    let scene = Scene::at(cutting_short(AtTcp::CutsShort).await);
+    let outcome = scene.a_within("app.internal", Duration::from_secs(1)).await;
+    assert_eq!(reason(outcome), Reason::Truncated);
+}
+
+/// Then it had no time.
+#[tokio::test]
+async fn a_server_that_was_late_over_udp_is_not_silent_over_tcp() {
+    let server = Server::start(|question| match question.tcp {
+        true => Reply::Silence,
+        false => Reply::After(Duration::from_millis(700), Box::new(question.truncated())),
+    })
+    .await;
+    let outcome = Scene::new(&[&server])
+        .a_within("app.internal", Duration::from_secs(1))
+        .await;
+    assert_eq!(reason(outcome), Reason::Timeout);
 }
 
 #[tokio::test]
