@@ -53,6 +53,18 @@ defmodule DNSMesh.OwnNameTest do
              "DNSMesh: this node is app@127.0.0.2 now (its address on lo is in the DNS answer, distribution port "
   end
 
+  test "where Mix can be loaded and does not run, there is no name of a project, and that is said" do
+    a = unnamed!(env: [{"RELEASE_NAME", nil}])
+    assert TestNode.call(a, Code, :ensure_loaded?, [Mix.Project])
+    assert TestNode.call(a, Process, :whereis, [Mix.ProjectStack]) == nil
+
+    TestNode.start_child(a, {DNSMesh, options(dns!(), basename: nil, name_timeout: 100)})
+    assert Mesh.status(a).state == :running
+    assert TestNode.call(a, DNSMesh, :node_name, []) == {:error, :no_basename}
+    assert {:warning, line} = TestNode.await_log(a, ~r/no basename|basename/)
+    assert line =~ ":basename"
+  end
+
   test "distribution listens on the own address only" do
     port = Ports.free_port()
     a = unnamed!(epmd: {:fixed, port})

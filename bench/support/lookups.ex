@@ -10,7 +10,7 @@ defmodule DNSMesh.Bench.Lookups do
 
   @type nameserver :: {:inet.ip_address(), :inet.port_number()}
 
-  @spec native(DNSMesh.Native.handle(), String.t(), Resolver.type()) :: [:inet.ip_address()]
+  @spec native(Resolver.t(), String.t(), Resolver.type()) :: [:inet.ip_address()]
   def native(handle, name, type \\ :a), do: handle |> ask(name, type) |> await()
 
   @doc "With a handle of its own, which cannot leave its VM."
@@ -18,7 +18,7 @@ defmodule DNSMesh.Bench.Lookups do
   def native_once(nameserver, name), do: native(Resolver.open([nameserver]), name)
 
   @doc "Asks, and returns at once: `await/1` gives the addresses."
-  @spec ask(DNSMesh.Native.handle(), String.t(), Resolver.type()) :: reference()
+  @spec ask(Resolver.t(), String.t(), Resolver.type()) :: reference()
   # The trailing dot: the machine's search domains must not matter. :inet_res' lookup has none.
   def ask(handle, name, type), do: Resolver.ask(handle, type, [:inet], name <> ".", 5_000)
 

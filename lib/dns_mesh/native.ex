@@ -3,11 +3,17 @@ defmodule DNSMesh.Native do
   # The stubs of the Rust library, in the order of native/dns_mesh_nif/src/lib.rs. Nobody but DNSMesh.Resolver
   # and DNSMesh.NodeName calls them.
   #
-  # Loading never fails the module: a release in embedded mode loads every module at boot, also in a VM that has no
-  # query and will never ask, and a failed @on_load there would stop the boot. The outcome is kept and
+  # A library that cannot be loaded does not fail the module: a release in embedded mode loads every module at boot, also
+  # in a VM that has no query and will never ask, and a failed @on_load there would stop the boot. The outcome is kept and
   # `DNSMesh.start_link/1` turns it into a sentence.
+  #
+  # A module that is loaded anew does fail (l/1, r/1, a tool that loads all there is): the VM runs one version of a library
+  # and takes no other. The code server then keeps the module that runs, with its library, and says so in one line. Without
+  # that the stubs below would be all that is left.
 
   @on_load :load
+
+  @library ~c"native/libdns_mesh_nif"
 
   @type handle :: reference()
   @type settings :: %{
@@ -18,12 +24,35 @@ defmodule DNSMesh.Native do
           epmd_port: 1..65_535
         }
 
+  # The code server says nothing of an atom, and cuts all else short than an atom in a tuple.
+  @in_use :"the native library of DNSMesh is in use and stays as it is; a VM that is started anew loads the new one"
+
   @doc false
-  @spec load() :: :ok
+  @spec load() :: :ok | {atom()}
   def load do
     path = library_path()
-    :persistent_term.put({__MODULE__, :load}, load_result(:erlang.load_nif(path, 0), path))
-    :ok
+
+    case load_library(path) do
+      {:error, {:upgrade, _text}} ->
+        {@in_use}
+
+      result ->
+        :persistent_term.put({__MODULE__, :load}, load_result(result, path))
+        :ok
+    end
+  end
+
+  # A module that has been deleted, as Mix does before it compiles one anew, holds its library until it is purged. Nobody
+  # can call it any more, so there is nothing to keep.
+  defp load_library(path) do
+    with {:error, {:upgrade, _text}} = in_use <- :erlang.load_nif(path, 0) do
+      if :code.is_loaded(__MODULE__) do
+        in_use
+      else
+        _ = :code.purge(__MODULE__)
+        :erlang.load_nif(path, 0)
+      end
+    end
   end
 
   # What became of loading the library: `:ok`, or the loader's own words and the file they are about.
@@ -123,23 +152,55 @@ defmodule DNSMesh.Native do
           {:ok, String.t()} | {:error, {:bad_basename, binary()}}
   def node_name(_basename, _ip), do: :erlang.nif_error(:nif_not_loaded)
 
+  # Beside the folder that this module comes from, whatever that is called. By the application's name OTP would look for a
+  # folder of that name in the code path, which the current folder is part of: a checkout called dns_mesh.
   defp library_path do
-    # The application may not be loaded yet (mix run --no-start), its ebin is on the path all the same.
-    case :code.priv_dir(:dns_mesh) do
-      {:error, :bad_name} ->
-        :filename.join([:filename.dirname(:code.which(__MODULE__)), ~c"..", ~c"priv"])
-
-      priv ->
-        priv
+    case beam() do
+      [_ | _] = beam -> beam |> :filename.absname() |> beside()
+      # From memory, and no file of it anywhere: all that is left is the name.
+      _none -> :filename.join(priv(), @library)
     end
-    |> :filename.join(~c"native/libdns_mesh_nif")
+  end
+
+  # A module that is being loaded for the first time is looked for in the code path, as the code server has just done. One
+  # that Cover compiled or that came over the network has been loaded from no file.
+  defp beam do
+    case :code.which(__MODULE__) do
+      [_ | _] = file -> file
+      _no_file -> :code.where_is_file(~c"#{__MODULE__}.beam")
+    end
+  end
+
+  defp beside(beam) do
+    ebin = :filename.dirname(beam)
+
+    # `-pa .`: the folder above is not in the text.
+    if :filename.basename(ebin) in [~c".", ~c".."],
+      do: :filename.join([ebin, ~c"..", ~c"priv", @library]),
+      else: :filename.join([:filename.dirname(ebin), ~c"priv", @library])
+  end
+
+  defp priv do
+    with {:error, :bad_name} <- :code.priv_dir(:dns_mesh), do: ~c"priv"
   end
 
   defp load_result(:ok, _path), do: :ok
 
-  # A second load of the same module in one VM: the first library is still mapped and goes on working.
-  defp load_result({:error, {:reload, _text}}, _path), do: :ok
-
   defp load_result({:error, {_kind, text}}, path),
-    do: {:error, {List.to_string(text), "#{path}.so"}}
+    do: {:error, {text(text), path(path) <> ".so"}}
+
+  # As the file system has it. Where the VM takes names for Latin-1, the bytes of UTF-8 came in one by one.
+  defp path(path) do
+    if :file.native_name_encoding() == :latin1,
+      do: :erlang.list_to_binary(path),
+      else: List.to_string(path)
+  end
+
+  # The loader's words are bytes, whatever the VM takes names for.
+  defp text(bytes) do
+    text = :erlang.list_to_binary(bytes)
+    if String.valid?(text), do: text, else: List.to_string(bytes)
+  rescue
+    ArgumentError -> List.to_string(bytes)
+  end
 end

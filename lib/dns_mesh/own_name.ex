@@ -208,5 +208,8 @@ defmodule DNSMesh.OwnName do
     else
       _no_mix -> nil
     end
+  catch
+    # `elixir -pa`: Mix can be loaded, and does not run.
+    _kind, _not_running -> nil
   end
 end

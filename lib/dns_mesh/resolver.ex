@@ -33,29 +33,42 @@ defmodule DNSMesh.Resolver do
 
   @type files :: %{:resolv_conf => String.t(), :hosts => String.t(), optional(atom()) => term()}
 
-  @spec open([{IP.t(), :inet.port_number()}], files()) :: Native.handle()
-  def open(nameservers, files \\ %{resolv_conf: "/etc/resolv.conf", hosts: "/etc/hosts"}) do
-    {:ok, handle} =
-      Native.resolver_open(%{
-        nameservers: nameservers,
-        resolv_conf: files.resolv_conf,
-        hosts: files.hosts,
-        epmd_port: Epmd.port()
-      })
+  @typedoc "What is asked, and how it was opened: a handle ends with the library that it is of."
+  @type t :: {Native.handle(), Native.settings()}
 
-    handle
+  @spec open([{IP.t(), :inet.port_number()}], files()) :: t()
+  def open(nameservers, files \\ %{resolv_conf: "/etc/resolv.conf", hosts: "/etc/hosts"}) do
+    open_as(%{
+      nameservers: nameservers,
+      resolv_conf: files.resolv_conf,
+      hosts: files.hosts,
+      epmd_port: Epmd.port()
+    })
+  end
+
+  defp open_as(settings) do
+    {:ok, handle} = Native.resolver_open(settings)
+    {handle, settings}
+  end
+
+  # Code that was deleted, purged and loaded again has another library than the one that the handle is of.
+  defp begin({handle, settings}, ask) do
+    ask.(handle)
+  rescue
+    ArgumentError ->
+      {handle, _settings} = open_as(settings)
+      ask.(handle)
   end
 
   @doc """
   Asks, and returns at once. The caller gets exactly one `{ref, reply}`, which `result/1` reads. `follow` is what else
   is asked, within the same `timeout`, about each address found.
   """
-  @spec ask(Native.handle(), type(), [family], String.t(), pos_integer(), Native.follow()) ::
-          reference()
+  @spec ask(t(), type(), [family], String.t(), pos_integer(), Native.follow()) :: reference()
         when family: :inet | :inet6
-  def ask(handle, type, families, host, timeout, follow \\ []) do
+  def ask(resolver, type, families, host, timeout, follow \\ []) do
     ref = make_ref()
-    :ok = Native.lookup(handle, ref, type, families, follow, host, timeout)
+    :ok = begin(resolver, &Native.lookup(&1, ref, type, families, follow, host, timeout))
     ref
   end
 
@@ -70,13 +83,13 @@ defmodule DNSMesh.Resolver do
     * `{:silent, where}` - nothing is known of the node: `:name` (its host has no address, or the lookup failed),
       `:epmd`, `:port` (no answer within 1.5 s, or no way there), `:not_tried`.
 
-  At most 16 at a time for each handle. Each target gets a fair part of the time, at least 300 ms; those that had none
+  At most 16 at a time for each resolver. Each target gets a fair part of the time, at least 300 ms; those that had none
   are `:not_tried`, and the next call begins with them.
   """
-  @spec probe(Native.handle(), [Native.target()], non_neg_integer()) :: reference()
-  def probe(handle, targets, timeout) do
+  @spec probe(t(), [Native.target()], non_neg_integer()) :: reference()
+  def probe(resolver, targets, timeout) do
     ref = make_ref()
-    :ok = Native.probe(handle, ref, targets, timeout)
+    :ok = begin(resolver, &Native.probe(&1, ref, targets, timeout))
     ref
   end
 

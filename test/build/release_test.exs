@@ -75,6 +75,21 @@ defmodule DNSMesh.Build.ReleaseTest do
     assert [_ | _] = ScriptedDNS.queries(context.dns, "app.internal", :a)
   end
 
+  test "from a folder with blanks and other letters too, all modules loaded at boot or each when it is needed",
+       context do
+    odd = Path.join([BuildFolder.new!(), "mëin prøjekt ☂", "dns_mesh"])
+    File.mkdir_p!(odd)
+    moved = Path.join(odd, "shop")
+    File.cp_r!(context.release, moved)
+
+    for mode <- ["embedded", "interactive"] do
+      environment = [{"RELEASE_MODE", mode} | context.environment]
+      {output, status} = run(odd, Path.join(moved, "bin/shop"), ["start"], environment)
+      assert {mode, status} == {mode, 0}, output
+      assert output =~ "app.internal is [{10, 20, 30, 40}]"
+    end
+  end
+
   test "so does bin/shop eval, where no application is started", context do
     ask = ~S'for name <- ["app.internal", "127.0.0.1"], do: Shop.ask(name)'
     {output, status} = shop(context, ["eval", ask])

@@ -11,7 +11,7 @@ defmodule DNSMesh.ProbeTest do
   @localhost {127, 0, 0, 1}
 
   defp probe(resolver, targets, timeout \\ 3_000),
-    do: resolver |> Resolver.probe(targets, timeout) |> await()
+    do: {resolver, %{}} |> Resolver.probe(targets, timeout) |> await()
 
   test "a node that epmd knows, one that it does not know, and hosts without an epmd" do
     epmd = Epmd.start!()
@@ -81,7 +81,7 @@ defmodule DNSMesh.ProbeTest do
     resolver = open([], epmd_port: HungPeer.port(hung))
     targets = for n <- 1..200, do: {n, "app", @localhost, :epmd}
 
-    ref = Resolver.probe(resolver, targets, 500)
+    ref = Resolver.probe({resolver, %{}}, targets, 500)
     assert Process.info(self(), :message_queue_len) == {:message_queue_len, 0}
     assert_receive {^ref, {:ok, verdicts}}, 1_500
     assert for({n, _} <- verdicts, do: n) == Enum.to_list(1..200)
@@ -98,7 +98,7 @@ defmodule DNSMesh.ProbeTest do
           {"panic-encode.faults.dns-mesh", :panicked},
           {"drop.faults.dns-mesh", :dropped}
         ] do
-      ref = Resolver.probe(resolver, [{1, "app", {host, :inet}, 1}], 1_000)
+      ref = Resolver.probe({resolver, %{}}, [{1, "app", {host, :inet}, 1}], 1_000)
       assert_receive {^ref, {:error, %{reason: ^reason, name: ^host}}}, 5_000
       refute_receive {^ref, _}, 100
     end
