@@ -165,7 +165,8 @@ defmodule DNSMesh do
   Tells why `Node.list()` is empty, or not as full as it should be: walks from DNS to the handshake with each peer, prints
   what it found as a table, then one verdict and one fix, and returns them. See `DNSMesh.Diagnosis`.
 
-  In a release: `bin/my_app rpc "DNSMesh.doctor()"`. Without the application running: `mix dns_mesh.doctor app.internal`.
+  In a release: `bin/my_app rpc "DNSMesh.doctor()"`. Where none runs: `bin/my_app eval "DNSMesh.doctor(exit: true)"`, and
+  `mix dns_mesh.doctor app.internal` in the project. `DNSMesh.doctor(opts)` is `DNSMesh.doctor(DNSMesh, opts)`.
 
   Asks the name servers anew, probes the epmd and the distribution port of every peer that is not connected, and begins
   the handshake with those that answer, as a hidden node `dns_mesh_doctor@…` that leaves at once. It connects nobody and
@@ -176,15 +177,20 @@ defmodule DNSMesh do
     * `:query` - examines this query rather than the instance: from a VM that need not be a member. It is then no fault
       that nobody is connected. The options of `start_link/1` may stand beside it.
     * `:timeout` - milliseconds it may take in all. Default: `5_000`.
-    * `:print` - `false` prints nothing. Default: `true`.
+    * `:print` - `:json` prints one JSON object on one line (`DNSMesh.Diagnosis.to_map/1`), `false` nothing. Default: `true`.
+    * `:exit` - with `true` the calling process ends by `exit({:shutdown, status})` unless nothing is wrong: 1 where
+      something is, 2 for wrong options, which are then said on standard error. `bin/my_app eval` and `rpc`, `mix run -e` and
+      `elixir -e` make this their exit status; no VM that runs is ended. Default: `false`.
 
   Raises `ArgumentError` for a wrong option.
 
       iex> DNSMesh.doctor(:no_such_instance, query: :ignore, print: false).verdict
       :query_not_set
   """
-  @spec doctor(atom(), keyword()) :: Diagnosis.t()
-  def doctor(name \\ __MODULE__, opts \\ []), do: Doctor.run(name, opts)
+  @spec doctor(atom() | keyword(), keyword()) :: Diagnosis.t()
+  def doctor(name \\ __MODULE__, opts \\ [])
+  def doctor(opts, []) when is_list(opts), do: Doctor.run(__MODULE__, opts)
+  def doctor(name, opts), do: Doctor.run(name, opts)
 
   @doc "Begins a round of lookups now; `{:error, :not_running}` when there is no such instance."
   @spec poll(atom()) :: :ok | {:error, :not_running}

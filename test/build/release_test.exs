@@ -4,7 +4,7 @@ defmodule DNSMesh.Build.ReleaseTest do
 
   import DNSMesh.Test.BuildFolder, only: [run: 4, write!: 3]
 
-  alias DNSMesh.Test.{BuildFolder, ScriptedDNS}
+  alias DNSMesh.Test.{BuildFolder, Ports, ScriptedDNS, TestNode}
 
   @moduletag timeout: 300_000
 
@@ -96,6 +96,56 @@ defmodule DNSMesh.Build.ReleaseTest do
     assert status == 0, output
     assert output =~ "app.internal is [{10, 20, 30, 40}]"
     assert output =~ "127.0.0.1 is [{127, 0, 0, 1}], says literal"
+  end
+
+  # For a container that has only a shell.
+  describe "the doctor, by bin/shop eval" do
+    setup context do
+      port = Ports.free_port()
+      ScriptedDNS.put(context.dns, {"app.internal", :a}, ["127.0.0.2", "127.0.0.3"])
+      for n <- 2..3, do: TestNode.start!(name: "app@127.0.0.#{n}", epmd: {:fixed, port})
+      flags = {"ERL_AFLAGS", "-start_epmd false -erl_epmd_port #{port}"}
+      query = {"DNS_CLUSTER_QUERY", "app.internal"}
+      %{context | environment: [flags, query, {"RELEASE_NAME", "app"} | context.environment]}
+    end
+
+    defp doctor(context, options, environment) do
+      # The address is for a machine that has several.
+      servers = ~s(nameservers: ["#{ScriptedDNS.address(context.dns)}"], address: "127.0.0.9")
+
+      expression =
+        "DNSMesh.doctor(query: System.get_env(\"DNS_CLUSTER_QUERY\"), #{servers}, #{options})"
+
+      context = update_in(context.environment, &(&1 ++ environment))
+      shop(context, ["eval", expression])
+    end
+
+    test "status 0 where every node answers and takes the cookie, 1 where not, 2 for wrong usage",
+         context do
+      cookie = [{"RELEASE_COOKIE", "dns_mesh_test"}]
+      {text, 0} = doctor(context, "exit: true", cookie)
+      assert text =~ "2 nodes listed, and every one answers and takes the cookie.\n"
+
+      {text, 1} = doctor(context, "exit: true", [{"RELEASE_COOKIE", "another"}])
+      assert text =~ "app@127.0.0.2, app@127.0.0.3: it does not take this node's cookie."
+      assert text =~ "\nFix: give all nodes the same one"
+
+      {text, 2} = doctor(context, "exit: true, timeout: :soon", cookie)
+      assert text =~ ~r/\Aexpected :timeout to be an integer.*\n\z/
+    end
+
+    test "as JSON", context do
+      {json, 1} = doctor(context, "print: :json, exit: true", [{"RELEASE_COOKIE", "another"}])
+      assert [line] = String.split(json, "\n", trim: true)
+      assert line =~ ~r/\A\{.*"healthy": false,.*"verdict": "wrong_cookie"\}\z/
+    end
+
+    # As the guide has it, word for word.
+    test "without a query, it asks for one", context do
+      context = update_in(context.environment, &(&1 ++ [{"DNS_CLUSTER_QUERY", nil}]))
+      {text, 1} = shop(context, ["eval", "DNSMesh.doctor(exit: true)"])
+      assert text =~ "DNS_CLUSTER_QUERY is not set"
+    end
   end
 
   test "the library that ships has no fault injection, the tests' library has it", context do

@@ -51,11 +51,64 @@ defmodule DNSMesh.DoctorTest do
           {[query: "a", timeout: 1], ~r/expected :timeout to be an integer/},
           {[query: "a", nonsense: 1], ~r/unknown option :nonsense/},
           {[nonsense: 1],
-           ~r/unknown option :nonsense, expected one of \[:query, :timeout, :print\]/},
+           ~r/unknown option :nonsense, expected one of \[:query, :timeout, :print, :exit\]/},
+          {[print: :xml], ~r/expected :print to be one of \[true, false, :json\], got: :xml/},
+          {[exit: 1], ~r/expected :exit to be one of \[true, false\], got: 1/},
           {[query: "a b"], ~r/a host name/},
           {:nonsense, ~r/expected the options to be a keyword list/}
         ] do
       assert_raise ArgumentError, message, fn -> DNSMesh.doctor(:nobody, opts) end
+    end
+  end
+
+  test "an instance is asked for by its name, an atom; options may stand alone" do
+    for name <- ["app.internal", nil, 1] do
+      assert_raise ArgumentError, ~r/DNSMesh.doctor\(query: "app.internal"\)/, fn ->
+        DNSMesh.doctor(name)
+      end
+    end
+
+    assert DNSMesh.doctor(query: :ignore, print: false).verdict == :query_not_set
+  end
+
+  test "as JSON it is one line, the same as of to_map/1" do
+    opts = options(dns!(:nxdomain), print: :json)
+
+    printed = capture_io(fn -> send(self(), {:returned, DNSMesh.doctor(opts)}) end)
+
+    assert_received {:returned, diagnosis}
+    assert printed == DNSMesh.JSON.encode(Diagnosis.to_map(diagnosis)) <> "\n"
+    assert printed =~ ~s("verdict": "no_such_name")
+  end
+
+  describe "with exit: true" do
+    test "the process ends where something is wrong, and only it" do
+      opts = options(dns!(:nxdomain), print: false, exit: true)
+      assert catch_exit(DNSMesh.doctor(:nobody, opts)) == {:shutdown, 1}
+
+      a = TestNode.start!(name: "app@127.0.0.2", epmd: {:fixed, Ports.free_port()})
+      # As by rpc.
+      assert catch_exit(TestNode.call(a, DNSMesh, :doctor, [opts]))
+      assert TestNode.call(a, :erlang, :is_alive, [])
+    end
+
+    test "the diagnosis is returned where nothing is" do
+      port = Ports.free_port()
+      TestNode.start!(name: "app@127.0.0.3", epmd: {:fixed, port})
+      a = TestNode.start!(epmd: {:fixed, port})
+      opts = options(dns!(["127.0.0.3"]), exit: true, print: false, address: "127.0.0.9")
+      assert %{verdict: :reachable} = TestNode.call(a, DNSMesh, :doctor, [opts])
+    end
+
+    test "what makes no sense is said, with a status of its own" do
+      for opts <- [[query: "a b", exit: true], [nonsense: 1, exit: true]] do
+        said =
+          capture_io(:stderr, fn ->
+            assert catch_exit(DNSMesh.doctor(opts)) == {:shutdown, 2}
+          end)
+
+        assert said =~ ~r/^(expected every item of :query|unknown option :nonsense)/
+      end
     end
   end
 

@@ -42,6 +42,11 @@ defmodule DNSMesh.ReleaseEnv.ReleaseTest do
       assert {"nonode@nohost shop@127.0.0.1\n", 0} =
                run(elsewhere, ["eval", ~S|IO.puts("#{node()} #{System.get_env("RELEASE_NODE")}")|])
 
+      # A status for scripts, and the node runs on.
+      assert {text, 1} = run(elsewhere, ["rpc", "DNSMesh.doctor(exit: true)"])
+      assert text =~ "\nFix: start a second node with the same query"
+      assert {"shop@127.0.0.1\n", 0} = run(elsewhere, ["rpc", "IO.puts(node())"])
+
       assert {"", 0} = run(elsewhere, ["restart"])
       await_stopped(shop)
       Await.await(fn -> Epmd.names(shop.epmd) != [] end, 20_000)

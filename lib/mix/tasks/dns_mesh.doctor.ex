@@ -9,8 +9,9 @@ defmodule Mix.Tasks.DnsMesh.Doctor do
 
   It looks from this machine, under the name that DNSMesh would give this project here, and joins nobody. Where the
   application runs, ask it itself, which knows more: `DNSMesh.doctor()` in its shell, or in a release
-  `bin/my_app rpc "DNSMesh.doctor()"`. Before there is any VM: `dns_mesh doctor app.internal`, the program in
-  `priv/native`. The verdicts are listed in `DNSMesh.Diagnosis`, and in the [guide](doctor.html).
+  `bin/my_app rpc "DNSMesh.doctor()"`. A release has no Mix; where it does not run:
+  `bin/my_app eval "DNSMesh.doctor(exit: true)"`. The verdicts are listed in `DNSMesh.Diagnosis`, and in the
+  [guide](doctor.html).
 
   Where the nodes speak IPv6, or do without epmd, this VM has to be told so too:
 
@@ -30,12 +31,13 @@ defmodule Mix.Tasks.DnsMesh.Doctor do
     * `--address` - this machine's own address.
     * `--timeout` - milliseconds it may take in all. Default: 5000.
 
-  The exit status is 0 when nothing is wrong, else 1.
+  The exit status is 0 when nothing is wrong, 1 when something is, 2 for wrong usage.
   """
 
   use Mix.Task
 
-  alias DNSMesh.{Diagnosis, JSON}
+  # As DNSMesh.doctor/2 with :exit has it.
+  @misused 2
 
   @switches [
     json: :boolean,
@@ -53,15 +55,8 @@ defmodule Mix.Tasks.DnsMesh.Doctor do
     Mix.Task.run("loadpaths")
     {:ok, _} = Application.ensure_all_started(:dns_mesh)
 
-    diagnosis = examine(options, query || System.get_env("DNS_CLUSTER_QUERY") || :ignore)
-
-    text =
-      if options[:json],
-        do: diagnosis |> Diagnosis.to_map() |> JSON.encode(),
-        else: Diagnosis.to_text(diagnosis)
-
-    Mix.shell().info(text)
-    unless diagnosis.healthy?, do: exit({:shutdown, 1})
+    query = query || System.get_env("DNS_CLUSTER_QUERY") || :ignore
+    _healthy = DNSMesh.doctor([query: query, exit: true] ++ given(options))
     :ok
   end
 
@@ -76,22 +71,22 @@ defmodule Mix.Tasks.DnsMesh.Doctor do
       _unknown ->
         Mix.raise(
           "expected mix dns_mesh.doctor [QUERY] [--json] [--basename NAME] [--cookie COOKIE] [--nameserver ADDRESS] " <>
-            "[--address ADDRESS] [--timeout MS], got: #{Enum.join(arguments, " ")}"
+            "[--address ADDRESS] [--timeout MS], got: #{Enum.join(arguments, " ")}",
+          exit_status: @misused
         )
     end
   end
 
-  defp examine(options, query) do
+  defp given(options) do
     nameservers =
       case Keyword.get_values(options, :nameserver) do
         [] -> []
         servers -> [nameservers: servers]
       end
 
-    own = Keyword.take(options, [:basename, :cookie, :address]) ++ nameservers
-    timeout = if options[:timeout], do: [timeout: options[:timeout]], else: []
-    DNSMesh.doctor(DNSMesh, [query: query, print: false] ++ timeout ++ own)
-  rescue
-    error in ArgumentError -> Mix.raise(Exception.message(error))
+    print = if options[:json], do: :json, else: true
+
+    [print: print] ++
+      Keyword.take(options, [:basename, :cookie, :address, :timeout]) ++ nameservers
   end
 end

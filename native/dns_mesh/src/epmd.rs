@@ -3,7 +3,6 @@
 //! Who answers at that port need not be an epmd, nor a friend: a reply is short, of one shape, and
 //! what it says is text that can be shown.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -162,17 +161,6 @@ impl From<io::Error> for EpmdFault {
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe => Self::Garbled,
             _ => Self::Unreachable(error.to_string()),
-        }
-    }
-}
-
-impl fmt::Display for EpmdFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Silent => f.write_str("no answer from its epmd in time"),
-            Self::Refused => f.write_str("no epmd listens there"),
-            Self::Garbled => f.write_str("what answered is no epmd"),
-            Self::Unreachable(text) => write!(f, "its epmd cannot be reached ({text})"),
         }
     }
 }

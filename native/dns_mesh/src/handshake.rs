@@ -5,7 +5,6 @@
 //! applications do not heed. A failure leaves a line in its log, as any dial does.
 
 use std::collections::hash_map::RandomState;
-use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::SocketAddr;
@@ -250,23 +249,6 @@ fn chance() -> u32 {
     let number = RandomState::new().build_hasher().finish();
     // The upper half is as random as all of it.
     u32::try_from(number >> 32).unwrap_or_default()
-}
-
-impl fmt::Display for Greeting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Welcome { proved: true, .. } => f.write_str("it takes the cookie"),
-            Self::Welcome { proved: false, .. } => f.write_str("it answers; no cookie was tried"),
-            Self::WrongCookie => f.write_str("it has another cookie"),
-            Self::OtherName(name) => write!(f, "it answers as {name}"),
-            Self::NotAllowed => f.write_str("it allows only nodes of a list to connect"),
-            Self::Busy => f.write_str("it is busy with another such question"),
-            Self::Tls => f.write_str("it speaks TLS"),
-            Self::NoNode => f.write_str("what answers there is no node"),
-            Self::Silent => f.write_str("it takes connections and says nothing"),
-            Self::NotTried => f.write_str("there was no time to greet it"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! connection is closed without a byte. That leaves no line in the log of a node, with and without
 //! TLS (OTP 25, 27 and 29 tried); a reset instead of a close does, on OTP 29 with TLS.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -111,19 +110,4 @@ pub(crate) async fn knock(ip: IpAddr, door: &Door, epmd_port: u16, until: Instan
 /// When the step that begins now is over.
 pub(crate) fn step(until: Instant) -> Instant {
     until.min(Instant::now() + STEP)
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ok(_) => "its distribution port is open",
-            Self::Dead(Dead::RefusedEpmd) => "no epmd listens there",
-            Self::Dead(Dead::NotRegistered) => "its epmd knows no such node",
-            Self::Dead(Dead::Refused) => "nobody listens at its distribution port",
-            Self::Silent(Silent::Name) => "its host name has no address",
-            Self::Silent(Silent::Epmd) => "its epmd cannot be reached",
-            Self::Silent(Silent::Port) => "its distribution port cannot be reached",
-            Self::Silent(Silent::NotTried) => "there was no time to try it",
-        })
-    }
 }

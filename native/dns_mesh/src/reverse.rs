@@ -4,7 +4,6 @@
 //! the zone of the name agrees (RFC 1912 §2.1).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -102,15 +101,6 @@ fn leads_to(answer: &Answer, ip: IpAddr) -> bool {
 impl From<Failure> for NoHost {
     fn from(failure: Failure) -> Self {
         Self::Lookup(failure.reason)
-    }
-}
-
-impl fmt::Display for NoHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unconfirmed => f.write_str("none of its names leads back to it"),
-            Self::Lookup(reason) => reason.fmt(f),
-        }
     }
 }
 

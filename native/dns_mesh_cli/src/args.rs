@@ -16,7 +16,6 @@ pub(crate) enum Command {
     NodeName(Own),
     Address(Own),
     Lookup(Lookup),
-    Doctor(Doctor),
     Help,
     Version,
 }
@@ -48,13 +47,6 @@ pub(crate) struct Lookup {
     pub(crate) timeout: Duration,
 }
 
-/// The same as for `address`, and how to print.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Doctor {
-    pub(crate) own: Own,
-    pub(crate) is_json: bool,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordType {
     A,
@@ -69,7 +61,7 @@ where
     let mut parser = lexopt::Parser::from_args(args);
     match parser.next()? {
         None => Err(Failure::usage(
-            "say what to do: node-name, address, lookup or doctor",
+            "say what to do: node-name, address or lookup",
         )),
         Some(Long("help") | Short('h')) => Ok(Command::Help),
         Some(Long("version") | Short('V')) => Ok(Command::Version),
@@ -77,7 +69,6 @@ where
             Some("node-name") => own(&mut parser, Command::NodeName),
             Some("address") => own(&mut parser, Command::Address),
             Some("lookup") => lookup(&mut parser),
-            Some("doctor") => doctor(&mut parser),
             Some("help") => Ok(Command::Help),
             _ => Err(Failure::usage(format!("unknown command {command:?}"))),
         },
@@ -98,24 +89,6 @@ fn own(parser: &mut lexopt::Parser, command: fn(Own) -> Command) -> Result<Comma
         }
     }
     Ok(command(own))
-}
-
-fn doctor(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
-    let mut own = Own::new();
-    let mut is_json = false;
-    while let Some(option) = parser.next()? {
-        match option {
-            Long("json") => is_json = true,
-            Long("help") | Short('h') => return Ok(Command::Help),
-            Long(name) => {
-                let name = name.to_owned();
-                own.set(&name, parser)?;
-            }
-            Value(query) if own.query.is_none() => own.query = Some(query.string()?),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    Ok(Command::Doctor(Doctor { own, is_json }))
 }
 
 impl Own {
@@ -380,7 +353,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense() {
         for (line, sentence) in [
-            ("", "say what to do: node-name, address, lookup or doctor"),
+            ("", "say what to do: node-name, address or lookup"),
             ("nodename", "unknown command \"nodename\""),
             ("--query a", "invalid option '--query'"),
             ("address --what", "invalid option '--what'"),

@@ -1,10 +1,8 @@
 //! What the environment says where the command line does not.
 
-use dns_mesh::epmd::DEFAULT_PORT as EPMD;
 use dns_mesh::{AddressOption, Family, Request, check_basename};
 
 use crate::args::{Own, Which};
-use crate::doctor;
 use crate::failure::Failure;
 use crate::own::Job;
 use crate::query::{self, Item};
@@ -56,27 +54,6 @@ fn items(own: &Own, variable: Variables<'_>) -> Result<Vec<Item>, Failure> {
         (None, None) => Ok(vec![]),
     };
     items.map_err(Failure::usage)
-}
-
-/// Everything that `doctor` goes by.
-pub(crate) fn doctor_job(own: Own, variable: Variables<'_>) -> Result<doctor::Job, Failure> {
-    let items = items(&own, variable)?;
-    let basename = own.basename.clone().or_else(|| variable("RELEASE_NAME"));
-    let proto = flag("-proto_dist", variable);
-    let port = |text: String| text.parse().ok().filter(|&port| port > 0);
-    let own = own_job(own, variable)?;
-    Ok(doctor::Job {
-        items,
-        basename,
-        family: own.request.family.unwrap_or(Family::Inet),
-        request: own.request,
-        nameservers: own.nameservers,
-        epmd_port: variable("ERL_EPMD_PORT").and_then(port).unwrap_or(EPMD),
-        port: flag("-erl_epmd_port", variable).and_then(port),
-        cookie: variable("RELEASE_COOKIE").map(String::into_bytes),
-        is_tls: proto.is_some_and(|proto| proto.ends_with("_tls")),
-        timeout: own.timeout,
-    })
 }
 
 /// Everything that `node-name` and `address` go by.

@@ -9,20 +9,14 @@
 //! | `query` | the items of a query, as in DNSMesh's `:query` |
 //! | `own` | asks until the own address is decided or the time is up |
 //! | `lookup` | asks one name |
-//! | `doctor` | asks all that a cluster needs: from the name server to the cookie |
-//! | `verdict` | what of it has to be mended first |
-//! | `report` | the same for people, and for programs |
 //! | `failure` | why nothing was found, for people |
 
 mod args;
-mod doctor;
 mod environment;
 mod failure;
 mod lookup;
 mod own;
 mod query;
-mod report;
-mod verdict;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -36,8 +30,8 @@ const HELP: &str = include_str!("help.txt");
 
 fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1)).and_then(run) {
-        Ok((text, code)) => match io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => code,
+        Ok(text) => match io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
             // Nobody got it: `| head` went away, or the disk is full.
             Err(_) => ExitCode::FAILURE,
         },
@@ -49,33 +43,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(String, ExitCode), Failure> {
-    if let Command::Doctor(wish) = command {
-        return doctor(wish);
-    }
-    found(command).map(|text| (text, ExitCode::SUCCESS))
-}
-
-/// What it says goes to standard output, also when it is no good news.
-fn doctor(wish: args::Doctor) -> Result<(String, ExitCode), Failure> {
-    let job = environment::doctor_job(wish.own, &environment::variable)?;
-    let facts = runtime()?.block_on(doctor::examine(&job));
-    let judgement = verdict::judge(&facts, &job);
-    let print = if wish.is_json {
-        report::json
-    } else {
-        report::text
-    };
-    let code = match judgement.verdict {
-        verdict::Verdict::Reachable => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    };
-    Ok((print(&facts, &judgement, &job), code))
-}
-
-fn found(command: Command) -> Result<String, Failure> {
+fn run(command: Command) -> Result<String, Failure> {
     match command {
-        Command::Doctor(_) | Command::Help => Ok(HELP.into()),
+        Command::Help => Ok(HELP.into()),
         Command::Version => Ok(format!("dns_mesh {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Address(wish) => {
             let job = environment::own_job(wish, &environment::variable)?;

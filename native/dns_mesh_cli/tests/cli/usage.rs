@@ -26,10 +26,7 @@ async fn help_names_everything() {
         "RELEASE_NAME",
         "POD_IP",
         "ERL_AFLAGS",
-        "doctor [QUERY]",
-        "--json",
-        "RELEASE_COOKIE",
-        "Exit status: 0 found, or all well; 1 not found, or something wrong; 2 wrong usage",
+        "Exit status: 0 found; 1 not found; 2 wrong usage",
     ] {
         assert!(help.out.contains(word), "{word}");
     }
