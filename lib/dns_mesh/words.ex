@@ -3,7 +3,7 @@ defmodule DNSMesh.Words do
   # What an event says to a person: one line, what was expected, what was got, what to do. Pure; `nil` for the many
   # events that are for machines.
 
-  alias DNSMesh.Error
+  alias DNSMesh.{Error, ReleaseNaming}
 
   @spec for_event([atom()], map(), map()) :: {:news | :warning, String.t()} | nil
   def for_event([:peers, :changed], counts, %{joined: joined, left: left} = metadata) do
@@ -57,8 +57,8 @@ defmodule DNSMesh.Words do
   end
 
   @doc "How to make this node one that can be joined: the lines to write, for the way it was started."
-  @spec naming_advice(release? :: boolean()) :: String.t()
-  def naming_advice(true) do
+  @spec naming_advice(ReleaseNaming.why() | nil) :: String.t()
+  def naming_advice(:no_block) do
     """
     In the folder of its mix.exs, run these two, and start the release that they build, with DNS_CLUSTER_QUERY set in its
     environment:
@@ -70,13 +70,19 @@ defmodule DNSMesh.Words do
     """
   end
 
-  def naming_advice(false) do
+  def naming_advice(nil) do
     """
     Start it without --sname and --name, and DNSMesh names it by its own address (distribution: :auto); or give it a long
     name that ends in the address the other nodes reach it by:
 
         elixir --name app@10.0.0.5 --cookie SECRET -S mix run --no-halt\
     """
+  end
+
+  # The block of `mix dns_mesh.gen.env` is there.
+  def naming_advice(why) do
+    {first, rest} = why |> ReleaseNaming.cure() |> String.split_at(1)
+    String.upcase(first) <> rest
   end
 
   defp problem(%{problem: :lookup_failed, type: :names} = m) do
@@ -109,12 +115,14 @@ defmodule DNSMesh.Words do
   end
 
   defp problem(%{problem: :not_distributed}),
-    do: "this node is not distributed, so it can join nobody. " <> naming_advice(release?())
+    do:
+      "this node is not distributed, so it can join nobody. " <>
+        naming_advice(ReleaseNaming.why())
 
   defp problem(%{problem: :short_names} = m) do
     "this node, #{m.node}, runs with short names, and those have no dot in their host: #{some(m.peers)} cannot be joined " <>
       "from it. List its peers by hosts without a dot (node1@node1), or name all nodes alike, by address. " <>
-      naming_advice(release?())
+      naming_advice(ReleaseNaming.why())
   end
 
   defp problem(%{problem: :long_names} = m) do
@@ -126,7 +134,7 @@ defmodule DNSMesh.Words do
     "this node, #{m.node}, is named by a host name, so it joins peers by theirs, and no host name leads to and from the " <>
       "addresses found (#{some(m.peers)}). Give each address a PTR record of a name that has that address, or ask for " <>
       "SRV records (_epmd._tcp.NAME), or list the nodes as BASENAME@HOST; or name all nodes, this one too, by address. " <>
-      naming_advice(release?())
+      naming_advice(ReleaseNaming.why())
   end
 
   defp problem(%{problem: :several_addresses} = m) do
@@ -282,6 +290,4 @@ defmodule DNSMesh.Words do
   def duration(ms) when ms < 120_000, do: "#{div(ms, 1_000)} s"
   def duration(ms) when ms < 7_200_000, do: "#{div(ms, 60_000)} min"
   def duration(ms), do: "#{div(ms, 3_600_000)} h"
-
-  defp release?, do: System.get_env("RELEASE_NAME") != nil
 end

@@ -89,8 +89,8 @@ defmodule DNSMesh.WordsTest do
   end
 
   test "in a release the advice is for a release" do
-    assert Words.naming_advice(true) =~ "    mix dns_mesh.gen.env\n"
-    assert Words.naming_advice(false) =~ "elixir --name"
+    assert Words.naming_advice(:no_block) =~ "    mix dns_mesh.gen.env\n"
+    assert Words.naming_advice(nil) =~ "elixir --name"
   end
 
   test "long lists are cut after five" do

@@ -300,6 +300,54 @@ defmodule DNSMesh.Doctor.WrongSetupsTest do
       well(a, [b])
     end
 
+    test "a short one, for the platform sets RELEASE_DISTRIBUTION", context do
+      b = b!(context.port)
+      folder = Path.join(context.tmp_dir, "releases/0.1.0")
+      File.mkdir_p!(folder)
+      File.write!(Path.join(folder, "env.sh"), DNSMesh.ReleaseEnv.block())
+      program = Path.join(context.tmp_dir, "lib/dns_mesh-0.1.0/priv/native/dns_mesh")
+      File.mkdir_p!(Path.dirname(program))
+      File.touch!(program)
+
+      # As the release's script leaves them to the VM.
+      env = [
+        {"RELEASE_NAME", "app"},
+        {"RELEASE_NODE", "app"},
+        {"RELEASE_DISTRIBUTION", "sname"},
+        {"RELEASE_VSN", "0.1.0"},
+        {"RELEASE_ROOT", context.tmp_dir},
+        {"DNS_CLUSTER_QUERY", "app.internal"}
+      ]
+
+      a =
+        TestNode.start!(
+          name: "app@here",
+          names: :short,
+          epmd: {:fixed, context.port},
+          interface: "127.0.0.2",
+          env: env
+        )
+
+      mesh!(a, context.dns, naming: :address)
+
+      diagnosis =
+        sick(a, :short_names,
+          says: "app@here, has a short name",
+          fix: "unset RELEASE_DISTRIBUTION in the environment"
+        )
+
+      refute diagnosis.fix =~ "run mix"
+      {_warning, line} = TestNode.await_log(a, ~r/runs with short names/)
+      assert line =~ "Unset RELEASE_DISTRIBUTION in the environment"
+      refute line =~ "mix release"
+      TestNode.stop(a)
+
+      # Then env.sh gives this name; that it does is the release's test.
+      a = a!(context.port)
+      mesh!(a, context.dns)
+      well(a, [b])
+    end
+
     test "a long one, where short ones are listed", %{dns: dns, port: port} do
       hosts = %{"a" => "127.0.0.2", "b" => "127.0.0.3", "a.long" => "127.0.0.2"}
       b = TestNode.start!(name: "app@b", names: :short, epmd: {:fixed, port}, hosts: hosts)

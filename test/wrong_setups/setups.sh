@@ -2,7 +2,7 @@
 # what its fix has to say, does what the fix says, word for word, and ends with `well`. Sourced by `check`.
 
 setups=(
-  no_query not_a_child no_such_name no_records server_refuses server_silent local_name no_release_env address_of_nobody
+  no_query not_a_child no_such_name no_records server_refuses server_silent local_name no_release_env given_names address_of_nobody
   nobody_else not_started other_basename other_cookie epmd_dropped port_dropped port_elsewhere not_in_allow other_family
   service_address hidden second_name unreachable_member too_many
 )
@@ -92,6 +92,21 @@ no_release_env() {
   hosts_release=$plain sick 1 short_names "mix dns_mesh.gen.env"
   host_stop 1
   # As the fix says; that release was built with it.
+  host_start 1
+  well 1
+}
+
+given_names() {
+  sets "the platform names the release, and its env.sh gives way"
+  hosts_list 11 12
+  host_start 2
+  host_start 1 RELEASE_DISTRIBUTION=sname
+  sick 1 short_names "unset RELEASE_DISTRIBUTION in the environment"
+  told 1 "Unset RELEASE_DISTRIBUTION in the environment"
+  host_stop 1
+  host_start 1 RELEASE_NODE=web
+  sick 1 short_names "unset RELEASE_NODE in the environment"
+  host_stop 1
   host_start 1
   well 1
 }

@@ -17,6 +17,7 @@ defmodule DNSMesh.Doctor.Examine do
     Outside,
     OwnName,
     Policy,
+    ReleaseNaming,
     Resolver,
     Roster
   }
@@ -66,6 +67,7 @@ defmodule DNSMesh.Doctor.Examine do
       servers: servers(config),
       allow: config.allow,
       max_peers: config.max_peers,
+      release: ReleaseNaming.why(),
       members: world.connected -- world.hidden,
       lookups: lookups
     }

@@ -65,6 +65,8 @@ defmodule DNSMesh.Doctor.Facts do
     max_peers: 1_024,
     left_out: 0,
     lookups: [],
+    # Why the release has not been named by its own address; nil where it is none.
+    release: nil,
     # Whom the VM is linked to, listed or not; the visible ones.
     members: [],
     # The names listed that are this node's own.
@@ -90,6 +92,7 @@ defmodule DNSMesh.Doctor.Facts do
           max_peers: pos_integer(),
           left_out: non_neg_integer(),
           lookups: [lookup()],
+          release: DNSMesh.ReleaseNaming.why() | nil,
           members: [String.t()],
           selves: [peer()],
           peers: [peer()],

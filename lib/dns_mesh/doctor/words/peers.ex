@@ -4,7 +4,7 @@ defmodule DNSMesh.Doctor.Words.Peers do
 
   import DNSMesh.Doctor.Words.Phrases
 
-  alias DNSMesh.{Error, IP, NodeName}
+  alias DNSMesh.{Error, IP, NodeName, ReleaseNaming}
   alias DNSMesh.Doctor.{Facts, Verdicts}
 
   ## Their kind is another than this node's
@@ -13,24 +13,22 @@ defmodule DNSMesh.Doctor.Words.Peers do
           {sentence :: String.t(), fix :: String.t()}
   def say(:short_names, peers, facts) do
     {"this node, #{facts.node}, has a short name, and #{some(peers)} #{has(peers)} a dot in the host: short names join short ones only.",
-     if(System.get_env("RELEASE_NAME"),
-       do:
-         "in the folder of mix.exs run mix dns_mesh.gen.env and MIX_ENV=prod mix release --overwrite, and start the release " <>
-           "that this builds: it names itself by its own address.",
+     if(facts.release,
+       do: ReleaseNaming.cure(facts.release) <> ".",
        else: "start this node without --sname, and DNSMesh names it by its own address."
      )}
   end
 
   def say(:long_names, peers, facts) do
     {"this node, #{facts.node}, has a long name, and #{some(peers)} #{has(peers)} no dot in the host: long names join long ones only.",
-     "start this node with --sname, as those are; or those with --name and a host with a dot in it, and query them so."}
+     "start this node with --sname (a release: RELEASE_DISTRIBUTION=sname), as those are; or those with --name and a host with a dot in it, and query them so."}
   end
 
   def say(:no_host_name, peers, facts) do
     {"this node, #{facts.node}, is named by a host name, and so it joins peers by theirs: #{some(peers)} " <>
        "#{has(peers)} none that leads to and from the address.",
      "give each address a PTR record of a name that has that address; or query SRV records (_epmd._tcp.NAME); or list the " <>
-       "nodes as BASENAME@HOST; or start all nodes without --name and --sname, and DNSMesh names them by address."}
+       "nodes as BASENAME@HOST; or have all nodes named by address: #{by_address(facts.release)}."}
   end
 
   def say(:wrong_family, peers, facts) do
@@ -148,7 +146,7 @@ defmodule DNSMesh.Doctor.Words.Peers do
         _facts
       ) do
     {"#{some(peers)}: the node at that address answers as #{name}, and OTP joins a node under its own name only.",
-     "name that node #{peer.name}: start it without --name and DNSMesh does, where the query lists that address, or set its " <>
+     "name that node #{peer.name}: start it without --name (a release: with RELEASE_NODE and RELEASE_DISTRIBUTION unset) and DNSMesh does, where the query lists that address, or set its " <>
        "option :address (address: \"#{ips(peer)}\", or {:subnet, \"#{net(peer)}\"} for all nodes alike); or query the names that the nodes have (#{name} as an item)."}
   end
 
@@ -222,6 +220,9 @@ defmodule DNSMesh.Doctor.Words.Peers do
 
   defp ips(%{ips: []} = peer), do: peer.name |> NodeName.split() |> elem(1)
   defp ips(%{ips: ips}), do: some_ips(ips)
+
+  defp by_address(nil), do: "start them without --name and --sname, and DNSMesh does"
+  defp by_address(release), do: ReleaseNaming.cure(release)
 
   defp whose(name, %{node: name}), do: "this node itself, #{name}"
 
