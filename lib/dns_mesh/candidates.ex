@@ -66,7 +66,7 @@ defmodule DNSMesh.Candidates do
   @doc "Whether an item names a node at this node's own host: no name server need know that."
   @spec at_home?(Query.t(), me()) :: boolean()
   def at_home?(%Query{source: nil, basename: basename} = query, %{by: :name, host: host})
-      when basename != nil and host != nil,
+      when basename != nil,
       do: not Query.pattern?(query) and same_host?(query.host, host)
 
   def at_home?(_query, _me), do: false

@@ -83,8 +83,8 @@ defmodule DNSMesh.IP do
   def ip?(_other), do: false
 
   # Ranges that the compiler sees: with others, each of thousands of parts would go through the Enumerable protocol.
-  defp byte?(part), do: is_integer(part) and part in 0..0xFF
-  defp word?(part), do: is_integer(part) and part in 0..0xFFFF
+  defp byte?(part), do: part in 0..0xFF
+  defp word?(part), do: part in 0..0xFFFF
 
   defp bits(ip) when tuple_size(ip) == 4, do: 32
   defp bits(ip) when tuple_size(ip) == 8, do: 128

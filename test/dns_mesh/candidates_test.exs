@@ -218,6 +218,108 @@ defmodule DNSMesh.CandidatesTest do
     end
   end
 
+  test "beside a :resolver module peers are named by address, else as the option or this node's name says" do
+    own = %Distribution{
+      alive?: true,
+      node: "app@n.net",
+      host: "n.net",
+      names: :long,
+      family: :inet,
+      tls?: false,
+      epmd?: true
+    }
+
+    expected = %{node: "app@n.net", host: "n.net", basename: "b"}
+
+    for {resolver, naming, by} <- [
+          {SomeModule, nil, :address},
+          {SomeModule, :name, :address},
+          {nil, nil, :name},
+          {nil, :address, :address}
+        ] do
+      config = struct(DNSMesh.Config, resolver: resolver, naming: naming)
+      assert Candidates.me(own, config, "b") == Map.put(expected, :by, by)
+    end
+  end
+
+  test "an item names a node at home where its host is this node's own, by name" do
+    for {item, me, home?} <- [
+          {"a@node0.net", by_name(), true},
+          {"a@NODE0.net.", by_name(), true},
+          {"a@node0.net", by_name(host: "Node0.net"), true},
+          {"a@node1.net", by_name(), false},
+          {"node0.net", by_name(), false},
+          {"*@node0.net", by_name(), false},
+          {"a@node0.net", by_name(host: nil), false},
+          {"node0.net", by_name(host: nil), false},
+          {"a@10.0.0.1", me(), false}
+        ],
+        do: assert(Candidates.at_home?(query(item), me) == home?, item)
+
+    source = %Query{text: "x", source: {SomeSource, []}, basename: "a", host: "node0.net"}
+    refute Candidates.at_home?(source, by_name())
+  end
+
+  test "of many addresses of one name only a node of ours by that name is several" do
+    two = answer([@one, @two], registered: %{@one => {:ok, ["a"]}, @two => {:ok, ["a"]}})
+    several = &Candidates.of(query(&1), &2, by_name()).several
+    assert several.("a@n.net", two) == 2
+    assert several.("a@n.net", answer([@one])) == nil
+    assert several.("n.net", two) == nil
+    assert several.("*@n.net", two) == nil
+    assert several.("a@node0.net", two) == nil
+    services = answer([srv("a.net", [@one]), srv("b.net", [@two])])
+    assert several.("a@_e._t.net", services) == nil
+  end
+
+  test "an address is known by each host once, and a host's addresses each once" do
+    services = answer([srv("a.net", [@one, @two]), srv("a.net", [@two])])
+
+    assert names(Candidates.of(query("_e._t.net"), services, by_name())) ==
+             %{"app@a.net" => {[@one, @two], nil}}
+  end
+
+  describe "an address of which no host name is known" do
+    test "is held while that may change, and refused where it will not" do
+      hosts = %{@one => {:error, :no_records}}
+      found = answer([@one, @two], hosts: hosts)
+
+      for {item, stand_ins} <- [
+            {"n.net", ["app@10.0.0.5", "app@10.0.0.6"]},
+            {"*@n.net", ["*@10.0.0.5", "*@10.0.0.6"]}
+          ] do
+        # Without a word about the name that answered, as a :resolver module's.
+        for found <- [found, %{found | name: nil}] do
+          candidates = Candidates.of(query(item), found, by_name())
+
+          assert candidates.names ==
+                   Map.new(
+                     Enum.zip(stand_ins, [
+                       {[@one], {:refused, {:no_host_name, :no_records}}},
+                       {[@two], {:held, {:no_host_name, :timeout}}}
+                     ])
+                   )
+
+          assert candidates.unknown == [@two]
+        end
+      end
+    end
+
+    test "of a pattern for one host is called by it, of whatever kind, while this node has no name" do
+      found = [registered: %{@one => {:ok, ["a"]}}, hosts: %{@one => {:ok, "n5.net"}}]
+      me = by_name(host: nil, node: nil)
+
+      assert Map.keys(names(Candidates.of(query("*@n.net"), answer([@one], found), me))) ==
+               ["a@n5.net"]
+    end
+  end
+
+  test "what a source names is judged also while this node has no host" do
+    source = %Query{text: "x", source: {SomeSource, []}}
+    found = answer([%{name: "a@h1", addresses: [@one]}])
+    assert Candidates.of(source, found, me(host: nil)).names == %{"a@h1" => {[@one], nil}}
+  end
+
   test "what is asked about each address: nothing that the naming does not need" do
     for {text, type, by, expected} <- [
           {"x", :a, :address, []},

@@ -69,6 +69,8 @@ defmodule DNSMesh.ConfigTest do
           {~s(:"node1@node1"), "without the colon"},
           {[:node1], ~s[got: :node1 (an atom is a node's whole name, such as :"node1@node1")]},
           {[nil], "list, got: [nil]"},
+          {[true], "list, got: [true]"},
+          {["app", false], ~s(list, got: ["app", false])},
           {[:"@x"], "got: :\"@x\""},
           {[:x@], "got: :x@ "},
           {["app", :"a b@c"], "got: :\"a b@c\""},

@@ -48,6 +48,45 @@ defmodule DNSMesh.IPTest do
     refute IP.in_cidr?(ip, {{0, 0, 0, 0, 0, 0, 0, 0}, 0})
   end
 
+  test "an IPv6 address lies in a network at every prefix length too" do
+    {:ok, ip} = IP.parse("fdaa::5")
+    {:ok, beside} = IP.parse("fdaa::4")
+    assert IP.in_cidr?(ip, {ip, 128})
+    refute IP.in_cidr?(ip, {beside, 128})
+    assert IP.in_cidr?(ip, {beside, 127})
+    assert IP.in_cidr?(ip, {{0, 0, 0, 0, 0, 0, 0, 0}, 0})
+    refute IP.in_cidr?(ip, {{0xFDAB, 0, 0, 0, 0, 0, 0, 0}, 16})
+  end
+
+  test "a network is an address and as many bits as it may have" do
+    for {text, network} <- [
+          {"10.0.0.0/8", {{10, 0, 0, 0}, 8}},
+          {"10.0.0.0/0", {{10, 0, 0, 0}, 0}},
+          {"10.0.0.0/32", {{10, 0, 0, 0}, 32}},
+          {"10.0.0.1", {{10, 0, 0, 1}, 32}},
+          {"fd00::/8", {{0xFD00, 0, 0, 0, 0, 0, 0, 0}, 8}},
+          {"::/0", {{0, 0, 0, 0, 0, 0, 0, 0}, 0}},
+          {"::1/128", {{0, 0, 0, 0, 0, 0, 0, 1}, 128}},
+          {"::1", {{0, 0, 0, 0, 0, 0, 0, 1}, 128}}
+        ],
+        do: assert(IP.parse_cidr(text) == {:ok, network})
+
+    for text <-
+          ["10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/8/8", "10.0.0.0/8x", "10.0.0.0/"] ++
+            ["/8", "x/8", "", "10.0.0.0/x", "10.0.0/8"],
+        do: assert(IP.parse_cidr(text) == :error, text)
+  end
+
+  test "an address is of one family" do
+    assert IP.family({10, 0, 0, 5}) == :inet
+    assert IP.family({0xFDAA, 0, 0, 0, 0, 0, 0, 2}) == :inet6
+  end
+
+  test "an address is written as in a node's name" do
+    assert IP.to_text({10, 0, 0, 5}) == "10.0.0.5"
+    assert IP.to_text({0xFDAA, 0, 0, 0xA7B, 0, 0, 0, 2}) == "fdaa:0:0:a7b::2"
+  end
+
   test "only whole literals without a zone are addresses" do
     for text <- ["127.1", "fe80::1%eth0", "10.0.0.256", "", "app", "10.0.0.1/8"],
         do: assert(IP.parse(text) == :error)
@@ -59,5 +98,18 @@ defmodule DNSMesh.IPTest do
 
     assert IP.ip?({10, 0, 0, 1})
     assert IP.ip?({0xFDAA, 0, 0, 0, 0, 0, 0, 3})
+    assert IP.ip?({255, 255, 255, 255})
+    assert IP.ip?({0xFFFF, 0, 0, 0, 0, 0, 0, 0xFFFF})
+  end
+
+  test "no part of an address tuple is anything but a number of its size" do
+    for {size, most} <- [{4, 0xFF}, {8, 0xFFFF}], place <- 0..(size - 1) do
+      part = &(List.duplicate(1, size) |> List.replace_at(place, &1) |> List.to_tuple())
+      assert IP.ip?(part.(0))
+      assert IP.ip?(part.(most))
+
+      for bad <- [most + 1, -1, 1.0, nil, "1"],
+          do: refute(IP.ip?(part.(bad)), inspect(part.(bad)))
+    end
   end
 end

@@ -73,6 +73,68 @@ defmodule DNSMesh.LookupsTest do
     assert told(results) == []
   end
 
+  test "of two words the one that tells more is told: the name is there" do
+    words = fn a, aaaa ->
+      for now <- [0, 5_000], {key, word} <- [{@a, a}, {@aaaa, aaaa}], do: {now, key, error(word)}
+    end
+
+    for words <- [words.(:nxdomain, :no_records), words.(:no_records, :nxdomain)] do
+      assert [{_, :raised, %{problem: :nobody, reason: :no_records, types: [:a, :aaaa]}} | _] =
+               told(words)
+    end
+  end
+
+  test "a failure of one type is no word that nobody is listed" do
+    results =
+      for now <- [0, 6_000],
+          {key, word} <- [{@a, :nxdomain}, {@aaaa, :timeout}],
+          do: {now, key, error(word)}
+
+    assert [{0, :raised, %{problem: :lookup_failed, reason: :timeout}} | more] = told(results)
+    assert for({_, _, %{problem: :nobody}} = nobody <- more, do: nobody) == []
+  end
+
+  test "one item that lists nobody is told beside another one that lists somebody" do
+    other = {%Query{text: "web.internal", host: "web.internal"}, :a}
+    lookups = Lookups.new([@a, other], 5_000)
+
+    {lookups, _} = Lookups.done(lookups, other, ok(), 0)
+    {lookups, []} = Lookups.done(lookups, @a, error(:nxdomain), 0)
+    {lookups, effects} = Lookups.done(lookups, @a, error(:nxdomain), 5_000)
+    assert [{:event, [:problem, :raised], _, %{problem: :nobody, types: [:a]}}] = effects
+    # And is not written down for that one.
+    assert [%{answer: nil}, %{answer: {_, 0}, failure: nil}] = lookups.entries
+  end
+
+  test "an interval is as long wherever the clock stands" do
+    for start <- [-576_460_751_000, 576_460_751_000] do
+      nobody = for at <- [0, 4_999], key <- [@a, @aaaa], do: {start + at, key, error(:nxdomain)}
+      assert told(nobody) == []
+      assert [{_, :raised, _}] = told(nobody ++ [{start + 5_000, @a, error(:nxdomain)}])
+    end
+  end
+
+  test "what is wrong with an answer that gave names is told, once for each kind" do
+    answers = for {now, count} <- [{0, 1}, {1, 2}], do: {now, @a, ok(fault: {:junk_names, count})}
+
+    assert [{0, :raised, %{problem: :lookup_failed, reason: {:junk_names, 1}}}] = told(answers)
+
+    assert [{0, :raised, _}, {2, :raised, %{reason: :enoent, server: "x"}}, {3, :cleared, _}] =
+             told(answers ++ [{2, @a, ok(fault: :enoent)}, {3, @a, ok()}])
+  end
+
+  describe "what is listed" do
+    test "is known when all lookups have ended once, in whatever way" do
+      lookups = Lookups.new([@a, @aaaa], 5_000)
+      {lookups, _} = Lookups.done(lookups, @a, ok(), 0)
+      assert Lookups.listed(lookups, nil) == :not_yet
+      {failed, _} = Lookups.done(lookups, @aaaa, error(:timeout), 0)
+      assert Lookups.listed(failed, nil) == {:ok, [[{10, 0, 0, 1}]]}
+      {same, _} = Lookups.done(lookups, @aaaa, ok(), 0)
+      assert Lookups.listed(same, nil) == {:ok, [[{10, 0, 0, 1}]]}
+    end
+  end
+
   test "an answer cut short is told" do
     assert [{0, :raised, %{problem: :answer_truncated}}] = told([{0, @a, ok(truncated?: true)}])
   end

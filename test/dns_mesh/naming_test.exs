@@ -61,6 +61,31 @@ defmodule DNSMesh.NamingTest do
     assert [{:cleared, :name_not_taken, nil}] = told(Naming.named(naming, "app@10.0.0.5", 200))
   end
 
+  test "the name clears all that was in its way, and is kept" do
+    {naming, _} = Naming.refused(Naming.seek("app", nil, 0), :no_address, 0)
+    starting = Naming.starting(naming, @address, "app@10.0.0.5")
+    assert %{state: :starting, address: @address, name: "app@10.0.0.5"} = starting
+    {failed, _} = Naming.failed(starting, :epmd_silent, 100, 1)
+    assert %{state: :seeking, retry_at: 101, obstacle: :epmd_silent} = failed
+    {named, _} = both = Naming.named(failed, "app@10.0.0.6", 200)
+    assert [{:cleared, :no_own_address, nil}, {:cleared, :name_not_taken, nil}] = told(both)
+    assert %{state: :named, name: "app@10.0.0.6", retry_at: nil} = named
+  end
+
+  test "patience counts from the start of the search, wherever the clock stands" do
+    for start <- [-576_460_751_000, 576_460_751_000] do
+      naming = Naming.seek("app", nil, start)
+      assert told(Naming.undecided(naming, [@address], start + 29_999)) == []
+      assert [_] = told(Naming.undecided(naming, [@address], start + 30_000))
+    end
+  end
+
+  test "that it is late is told, and what it waits for is known at any time" do
+    naming = Naming.seek("app", nil, 0)
+    assert [{:raised, :name_late, nil}] = told(Naming.late(naming, 5_000))
+    assert Naming.obstacle(naming) =~ "have not answered yet"
+  end
+
   test "answers that list others each time add up, item by item, up to what one answer may hold" do
     ips = fn numbers -> for n <- numbers, do: {10, 0, div(n, 256), rem(n, 256)} end
     heard = Naming.union([], :not_yet)

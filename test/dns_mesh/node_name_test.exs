@@ -50,6 +50,20 @@ defmodule DNSMesh.NodeNameTest do
         do: refute(NodeName.valid?(bad))
   end
 
+  test "a basename has 200 bytes at most, a name 255" do
+    long = String.duplicate("a", 200)
+    assert NodeName.basename?(long)
+    assert NodeName.valid?(long <> "@h")
+    refute NodeName.valid?(long <> "a@h")
+    assert NodeName.valid?(long <> "@" <> String.duplicate("h", 54))
+    refute NodeName.valid?(long <> "@" <> String.duplicate("h", 55))
+  end
+
+  test "a name splits into basename and host, and what is none does not" do
+    assert NodeName.split("app@10.0.0.5") == {"app", "10.0.0.5"}
+    for text <- ["", "app", "app@", "@h", "@", "a@b@c"], do: assert(NodeName.split(text) == nil)
+  end
+
   test "what is no node's name does not become an atom, even if it is one already" do
     for name <- ["strange one@h", "strange@@h", "strange_one"] do
       assert NodeName.to_atom(name) == {:error, :bad_name}
