@@ -139,6 +139,65 @@ defmodule DNSMesh.OwnNameTest do
     assert TestNode.logs(a) == []
   end
 
+  describe "the environment variables that stand for options" do
+    test "are the basename, before the release's, and the address, of this node and its peers" do
+      dns = dns!(%{{"app.internal", :a} => ["127.0.0.2", "127.0.0.3"]})
+
+      a =
+        unnamed!(
+          env: [
+            {"DNS_MESH_BASENAME", "jobs"},
+            {"DNS_MESH_ADDRESS", "env:OWN"},
+            {"OWN", " 127.0.0.3\n"},
+            {"RELEASE_NAME", "web"}
+          ]
+        )
+
+      # Without an instance too.
+      assert {:ok, %{ip: {127, 0, 0, 3}, because: :option}} =
+               TestNode.call(a, DNSMesh, :address, [])
+
+      assert {:ok, "jobs@127.0.0.3"} = TestNode.call(a, DNSMesh, :node_name, [])
+      Mesh.start!(a, options(dns, basename: nil))
+      assert node_of(a) == :"jobs@127.0.0.3"
+      Mesh.await_rounds(a, 2)
+      assert ["jobs@127.0.0.2", "jobs@127.0.0.3"] = for(p <- Mesh.status(a).peers, do: p.name)
+    end
+
+    test "count where the option is absent, and only there" do
+      a = unnamed!(env: [{"DNS_MESH_BASENAME", "a b"}, {"DNS_MESH_ADDRESS", "eth0"}])
+      TestNode.start_child(a, {DNSMesh, options(dns!(), address: "127.0.0.9")})
+      assert node_of(a) == :"app@127.0.0.9"
+    end
+
+    for {variable, value, fault, said} <- [
+          {"DNS_MESH_BASENAME", "a b", :bad_basename_variable,
+           ~s(DNS_MESH_BASENAME is "a b", which cannot stand before the @)},
+          {"DNS_MESH_ADDRESS", "eth0", :bad_address_variable,
+           ~s(DNS_MESH_ADDRESS is "eth0": set it to an IP address)}
+        ] do
+      # Under the release's name, or at another address, it would join a cluster that it is none of.
+      test "that hold nonsense (#{variable}) stop the naming, and nothing else" do
+        dns = dns!()
+        a = unnamed!(env: [{unquote(variable), unquote(value)}, {"RELEASE_NAME", "app"}])
+
+        assert {:error, {unquote(fault), unquote(value)}} =
+                 TestNode.call(a, DNSMesh, :node_name, [])
+
+        pid = Mesh.start!(a, options(dns, basename: nil, name_timeout: 60_000))
+        assert {:warning, line} = TestNode.await_log(a, ~r/takes no name/, 2_000)
+        assert line =~ unquote(said)
+        Mesh.await_rounds(a, 3)
+        assert {node_of(a), Mesh.pid(a)} == {:nonode@nohost, pid}
+        assert Mesh.status(a).naming =~ "takes no name: " <> unquote(said)
+
+        diagnosis = TestNode.call(a, DNSMesh, :doctor, [DNSMesh, [print: false]])
+        assert diagnosis.verdict == :not_distributed
+        assert diagnosis.sentence =~ unquote(said)
+      end
+    end
+  end
+
   describe "the cookie" do
     test "that is nowhere to be found: distribution is not started, nothing is waited for, no file is made",
          %{tmp_dir: home} do

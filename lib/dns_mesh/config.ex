@@ -3,7 +3,7 @@ defmodule DNSMesh.Config do
   # The options: one table for their documentation, defaults and checks, and the struct they become. Nothing else in
   # the library reads an option.
 
-  alias DNSMesh.{Cookie, Distribution, IP, NodeName, Options, Query, Resolver}
+  alias DNSMesh.{Cookie, Distribution, IP, NodeName, Options, Query, Resolver, Variables}
 
   @types [:a, :aaaa, :srv]
   @day 86_400_000
@@ -38,15 +38,18 @@ defmodule DNSMesh.Config do
     {:nameservers, "those of `/etc/resolv.conf`",
      ~s(a list like ["10.0.0.2", "127.0.0.1:8600", "[fdaa::3]:53"]),
      "the name servers to ask, as IP addresses with an optional port; `/etc/resolv.conf` still gives the search domains."},
-    {:basename, "the running node's", "a string of letters, digits, _ and -",
-     "the part of a peer's name before the `@`."},
+    {:basename, "the environment variable `DNS_MESH_BASENAME`, else the running node's",
+     "a string of letters, digits, _ and -",
+     "the part of a peer's name before the `@`, and of this node's, where DNSMesh starts distribution."},
     {:allow,
      "every unicast address but loopback and link-local ones, and those too where this node lives at one",
      ~s(a list of networks like ["10.0.0.0/8", "fd00::/8"]), "the networks peers must lie in."},
     {:distribution, "`:auto`", ":auto or :manual",
      "`:auto` starts distribution, under this node's basename and own address, when the VM is not distributed; `:manual` " <>
        "leaves that to you."},
-    {:address, "derived",
+    {:address,
+     "the environment variable `DNS_MESH_ADDRESS` (`10.0.0.5`, `interface:eth1`, `subnet:10.0.0.0/8` or `env:POD_IP`), " <>
+       "else derived",
      ~s(an IP address, {:interface, "eth1"}, {:subnet, "10.0.0.0/8"} or {:env, "POD_IP"}),
      "this node's own address, where DNSMesh starts distribution: an IP address, or where to find it."},
     {:cookie, "the VM's", "a string or an atom of 1 to 255 characters",
@@ -84,16 +87,14 @@ defmodule DNSMesh.Config do
     nameservers: [],
     allow: :default,
     max_peers: 1_024,
+    # What is wrong with an environment variable that stands for one of them: it keeps this node from taking a name.
+    fault: nil,
     # Not options: tests put files of their own here.
     resolv_conf: "/etc/resolv.conf",
     hosts: "/etc/hosts"
   ]
 
-  @type address ::
-          {:literal, IP.t()}
-          | {:interface, String.t()}
-          | {:subnet, IP.cidr()}
-          | {:env, String.t()}
+  @type address :: Variables.address()
   @type t :: %__MODULE__{
           queries: [Query.t()],
           types: [:a | :aaaa | :srv],
@@ -113,6 +114,7 @@ defmodule DNSMesh.Config do
           nameservers: [{IP.t(), :inet.port_number()}],
           allow: [IP.cidr()] | :default,
           max_peers: pos_integer(),
+          fault: Variables.fault() | nil,
           resolv_conf: String.t(),
           hosts: String.t()
         }
@@ -143,11 +145,29 @@ defmodule DNSMesh.Config do
     cast = for {key, value} <- opts, do: {field(key), cast!(key, value)}
 
     # Every option is checked before there is nothing to ask: a mistake shows on the laptop, not in production.
-    settings = struct!(__MODULE__, [queries: [], types: []] ++ cast)
+    settings = heed_variables(struct!(__MODULE__, [queries: [], types: []] ++ cast))
 
     case queries!(query, settings.resolver, origin) do
       [] -> :ignore
       queries -> %{settings | queries: queries, types: types!(settings)}
+    end
+  end
+
+  @doc "Without any option: what the environment says, and nothing to ask."
+  @spec blank() :: t()
+  def blank, do: heed_variables(%__MODULE__{queries: [], types: []})
+
+  defp heed_variables(settings),
+    do: Enum.reduce([:address, :basename], settings, &heed_variable/2)
+
+  # An option that is given as nil is as good as absent.
+  defp heed_variable(key, settings) do
+    with nil <- Map.fetch!(settings, key),
+         {:ok, value} <- Variables.read(key) do
+      Map.put(settings, key, value)
+    else
+      {:error, fault} -> %{settings | fault: fault}
+      _given -> settings
     end
   end
 
@@ -253,7 +273,8 @@ defmodule DNSMesh.Config do
   defp cast(:address, {:interface, name}) when is_binary(name) and name != "",
     do: {:ok, {:interface, name}}
 
-  defp cast(:address, {:env, name}) when is_binary(name) and name != "", do: {:ok, {:env, name}}
+  defp cast(:address, {:env, name}) when is_binary(name),
+    do: check(Variables.name?(name), {:env, name})
 
   defp cast(:address, {:subnet, text}) when is_binary(text),
     do: with({:ok, cidr} <- IP.parse_cidr(text), do: {:ok, {:subnet, cidr}})

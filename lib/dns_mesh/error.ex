@@ -53,6 +53,7 @@ defmodule DNSMesh.Error do
 
   | reason | meaning |
   |---|---|
+  | `{:bad_basename_variable, text}`, `{:bad_address_variable, text}` | `DNS_MESH_BASENAME` holds no basename, `DNS_MESH_ADDRESS` no address, as it should: no name is taken |
   | `:no_basename` | nothing tells the part before the `@` |
   | `{:bad_basename, text}` | that part is not letters, digits, `_` and `-` |
   | `{:not_local, ip}`, `{:wrong_family, ip}` | the address given is on no interface of this machine; it is not of the IP version this node's distribution speaks |
@@ -135,6 +136,8 @@ defmodule DNSMesh.Error do
           | :bad_name
           | :not_allowed
           | :self
+          | {:bad_basename_variable, String.t()}
+          | {:bad_address_variable, String.t()}
           | :no_basename
           | {:bad_basename, String.t()}
           | {:not_local, String.t()}
@@ -254,6 +257,16 @@ defmodule DNSMesh.Error do
   def message(:bad_name), do: "not the name of a node, which is name@host"
   def message(:not_allowed), do: "the address is not in :allow"
   def message(:self), do: "this node itself"
+
+  def message({:bad_basename_variable, value}),
+    do:
+      "DNS_MESH_BASENAME is #{inspect(value)}, which cannot stand before the @ of a node name: set it to letters, digits, _ and - " <>
+        "(200 at most), or unset it, and restart"
+
+  def message({:bad_address_variable, value}),
+    do:
+      "DNS_MESH_ADDRESS is #{inspect(value)}: set it to an IP address, interface:NAME, subnet:ADDRESS/LENGTH or env:VARIABLE, or " <>
+        "unset it, and restart"
 
   def message(:no_basename),
     do: "nothing tells the part of its name before the @: set :basename"

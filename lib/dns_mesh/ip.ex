@@ -37,14 +37,25 @@ defmodule DNSMesh.IP do
   # Not List.to_string/1: that one looks for Unicode, and this is called for every address of every answer.
   def to_text(ip), do: ip |> :inet.ntoa() |> :erlang.list_to_binary()
 
-  @doc "Parses an IP literal; `:error` for anything else, `127.1` and zone ids included."
+  @doc "Parses an IP literal; `:error` for anything else, `127.1`, `010.0.0.5` and zone ids included."
   @spec parse(String.t()) :: {:ok, t()} | :error
   def parse(text) do
-    with false <- String.contains?(text, "%"),
-         {:ok, ip} <- text |> String.to_charlist() |> :inet.parse_strict_address() do
+    with true <- String.valid?(text) and not String.contains?(text, "%"),
+         {:ok, ip} <- text |> String.to_charlist() |> :inet.parse_strict_address(),
+         true <- decimal?(ip, text) do
       {:ok, ip}
     else
       _ -> :error
+    end
+  end
+
+  # `:inet` reads 010 as octal and 0x0a as hexadecimal; others read them otherwise, or not at all.
+  defp decimal?(ip, text) when tuple_size(ip) == 4, do: to_text(ip) == text
+
+  defp decimal?(_ip, text) do
+    case text |> String.split(":") |> List.last() |> String.split(".") do
+      [_no_dots] -> true
+      parts -> Enum.all?(parts, &(&1 == "0" or not String.starts_with?(&1, "0")))
     end
   end
 
@@ -97,8 +108,9 @@ defmodule DNSMesh.IP do
   defp parse_prefix([], bits), do: {:ok, bits}
 
   defp parse_prefix([text], bits) do
-    case Integer.parse(text) do
-      {prefix, ""} when prefix >= 0 and prefix <= bits -> {:ok, prefix}
+    # Integer.parse/1 takes a sign too.
+    case text =~ ~r/\A\d+\z/ and Integer.parse(text) do
+      {prefix, ""} when prefix <= bits -> {:ok, prefix}
       _ -> :error
     end
   end

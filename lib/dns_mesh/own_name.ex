@@ -24,6 +24,15 @@ defmodule DNSMesh.OwnName do
         }
   @type effect :: Problems.effect() | :poll
 
+  # What only the operator can mend is no reason to wait for.
+  @for_the_operator [
+    :bad_basename_variable,
+    :bad_address_variable,
+    :no_cookie,
+    :wrong_proto,
+    :bad_cookie
+  ]
+
   @spec new(Config.t(), integer()) :: t()
   def new(config, now) do
     naming =
@@ -37,13 +46,18 @@ defmodule DNSMesh.OwnName do
   @doc "What is known where no instance runs: nothing but this machine."
   @spec nobody() :: {t(), Lookups.t()}
   def nobody do
-    config = %Config{queries: [], types: []}
+    config = Config.blank()
     {%__MODULE__{naming: Naming.off(0), config: config}, Lookups.new([], config.interval)}
   end
 
   @doc "Whether a name is still to be taken."
   @spec pending?(t()) :: boolean()
   def pending?(%__MODULE__{naming: naming}), do: naming.state in [:seeking, :starting]
+
+  @doc "Whether it may have one soon."
+  @spec coming?(t()) :: boolean()
+  def coming?(own),
+    do: pending?(own) and kind(own.naming.obstacle) not in @for_the_operator
 
   @spec await(t(), GenServer.from()) :: t()
   def await(own, from), do: %{own | waiting: [from | own.waiting]}
@@ -52,10 +66,18 @@ defmodule DNSMesh.OwnName do
   @spec consider(t(), Lookups.t(), integer()) :: {t(), [effect()]}
   def consider(own, lookups, now) do
     cond do
-      not pending?(own) or own.start != nil -> {own, []}
+      not pending?(own) or own.start != nil ->
+        {own, []}
+
       # Somebody else has started distribution meanwhile: that name it is.
-      Node.alive?() -> taken(own, nil, now)
-      true -> decide(own, Lookups.listed(lookups, own.naming.basename), now)
+      Node.alive?() ->
+        taken(own, nil, now)
+
+      own.config.fault ->
+        own |> note(Naming.refused(own.naming, own.config.fault, now)) |> give_up()
+
+      true ->
+        decide(own, Lookups.listed(lookups, own.naming.basename), now)
     end
   end
 
@@ -96,10 +118,9 @@ defmodule DNSMesh.OwnName do
 
         heard = Naming.union(own.heard, Lookups.listed(lookups, basename))
 
-        case ladder(own.config, heard) do
-          {:undecided, candidates} -> {:error, {:undecided, candidates}}
-          decided -> decided
-        end
+        with :ok <- sound(own.config),
+             {:undecided, candidates} <- ladder(own.config, heard),
+             do: {:error, {:undecided, candidates}}
     end
   end
 
@@ -107,6 +128,7 @@ defmodule DNSMesh.OwnName do
   @spec name(t(), Lookups.t()) :: {:ok, NodeName.t()} | {:error, DNSMesh.Error.reason()}
   def name(own, lookups) do
     with %{alive?: false} <- Distribution.current(),
+         :ok <- sound(own.config),
          {:ok, basename} <- known(basename(own.config)),
          {:ok, address} <- address(own, lookups) do
       NodeName.derive(basename, address.ip)
@@ -150,9 +172,12 @@ defmodule DNSMesh.OwnName do
   defp known(nil), do: {:error, :no_basename}
   defp known(basename), do: {:ok, basename}
 
+  defp sound(%{fault: nil}), do: :ok
+  defp sound(%{fault: fault}), do: {:error, fault}
+
   defp option({:env, variable}) do
     with text when text != nil <- System.get_env(variable),
-         {:ok, ip} <- DNSMesh.IP.parse(text) do
+         {:ok, ip} <- text |> String.trim() |> DNSMesh.IP.parse() do
       {:ok, {:literal, ip}}
     else
       _unset_or_none -> {:error, {:no_address_in, variable}}
@@ -172,17 +197,18 @@ defmodule DNSMesh.OwnName do
     {let_go(%{own | naming: naming}), effects ++ [named, :poll]}
   end
 
-  # What only the operator can mend is no reason to wait for.
-  @for_the_operator [:no_cookie, :wrong_proto, :bad_cookie]
-
   defp failed(own, fault, now) do
-    kind = if is_tuple(fault), do: elem(fault, 0), else: fault
     {naming, effects} = Naming.failed(own.naming, fault, own.config.interval, now)
     own = %{own | naming: naming}
-    {if(kind in @for_the_operator, do: let_go(own), else: own), effects}
+    {if(coming?(own), do: own, else: let_go(own)), effects}
   end
 
+  defp kind(reason) when is_tuple(reason), do: elem(reason, 0)
+  defp kind(reason), do: reason
+
   defp note(own, {naming, effects}), do: {%{own | naming: naming}, effects}
+
+  defp give_up({own, effects}), do: {let_go(own), effects}
 
   defp let_go(own) do
     for from <- own.waiting, do: GenServer.reply(from, :ok)
@@ -199,6 +225,8 @@ defmodule DNSMesh.OwnName do
 
   @doc "The part of its name before the `@`, where it has no name yet."
   @spec basename(Config.t()) :: String.t() | nil
+  # Under no other one where the variable for it is of no use: that would be another application's cluster.
+  def basename(%{basename: nil, fault: {:bad_basename_variable, _value}}), do: nil
   def basename(config), do: config.basename || System.get_env("RELEASE_NAME") || mix_app()
 
   defp mix_app do

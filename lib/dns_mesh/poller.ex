@@ -99,7 +99,7 @@ defmodule DNSMesh.Poller do
 
   # Answered when this node has its name, or need not or can not have one soon.
   def handle_call(:await_name, from, state) do
-    if OwnName.pending?(state.own_name),
+    if OwnName.coming?(state.own_name),
       do: {:noreply, %{state | own_name: OwnName.await(state.own_name, from)}},
       else: {:reply, :ok, state}
   end

@@ -108,6 +108,10 @@ defmodule DNSMesh.Status do
 
   defp naming(%{alive?: false}, %{state: :starting, name: name}), do: "about to be #{name}"
 
+  defp naming(%{alive?: false}, %{state: :seeking, obstacle: {fault, _value} = reason})
+       when fault in [:bad_basename_variable, :bad_address_variable],
+       do: "takes no name: #{Error.message(reason)}"
+
   defp naming(%{alive?: false}, %{state: :seeking} = naming),
     do: "about to take a name; #{Naming.obstacle(naming)}"
 

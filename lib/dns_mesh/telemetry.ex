@@ -38,7 +38,7 @@ defmodule DNSMesh.Telemetry do
   | `:epmd_unreachable` | for at least two intervals, the epmd at an address of a `*@host` item told no names | `:peers` |
   | `:peer_budget` | an answer lists more names than `:max_peers` | `:left_out`, `:max_peers` |
   | `:atom_budget` | too many new names lately | `:peers` |
-  | `:no_own_address` | this node does not know its own address | `:reason` |
+  | `:no_own_address` | this node does not know its own address, or what stands before it in its name | `:reason` |
   | `:name_not_taken` | distribution could not be started under the name derived | `:node`, `:reason` |
   | `:name_late` | `start_link/1` went on without the name | |
   | `:public_plain` | peers have public addresses and the distribution is not TLS | `:peers` |

@@ -194,6 +194,10 @@ defmodule DNSMesh.Words do
       "(-proto_dist inet_tls), a private network, or :allow"
   end
 
+  defp problem(%{problem: :no_own_address, reason: {fault, _value}} = m)
+       when fault in [:bad_basename_variable, :bad_address_variable],
+       do: "this node takes no name: #{Error.message(m.reason)}"
+
   defp problem(%{problem: :no_own_address} = m),
     do: "this node cannot tell its own address: #{Error.message(m.reason)}"
 

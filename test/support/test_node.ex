@@ -328,7 +328,8 @@ defmodule DNSMesh.Test.TestNode do
 
   # What the test VM was started with must not reach the nodes.
   defp environment(opts, inetrc) do
-    unset = ~w(DNS_CLUSTER_QUERY ERL_EPMD_PORT ERL_FLAGS ERL_AFLAGS ERL_ZFLAGS)
+    unset =
+      ~w(DNS_CLUSTER_QUERY DNS_MESH_BASENAME DNS_MESH_ADDRESS ERL_EPMD_PORT ERL_FLAGS ERL_AFLAGS ERL_ZFLAGS)
 
     base =
       unset

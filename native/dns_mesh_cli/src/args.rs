@@ -105,9 +105,9 @@ impl Own {
 
     fn set(&mut self, option: &str, parser: &mut lexopt::Parser) -> Result<(), Failure> {
         match option {
-            "basename" => self.basename = Some(basename(&text(parser)?)?),
+            "basename" => self.basename = Some(basename("--basename", &text(parser)?)?),
             "query" => self.query = Some(text(parser)?),
-            "address" => self.address = Some(which(&text(parser)?)?),
+            "address" => self.address = Some(which("--address", &text(parser)?)?),
             "family" => self.family = Some(family(&text(parser)?)?),
             "nameserver" => self.nameservers.push(nameserver(&text(parser)?)?),
             "timeout" => self.timeout = timeout(&text(parser)?)?,
@@ -161,14 +161,16 @@ fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
     Ok(parser.value()?.string()?)
 }
 
-fn basename(text: &str) -> Result<String, Failure> {
+/// `origin` is where the text comes from, for people: the option, or the variable that stands
+/// for it.
+pub(crate) fn basename(origin: &str, text: &str) -> Result<String, Failure> {
     match check_basename(text.as_bytes()) {
         Ok(basename) => Ok(basename.into()),
-        Err(bad) => Err(Failure::usage(format!("--basename: {bad}"))),
+        Err(bad) => Err(Failure::usage(format!("{origin}: {bad}"))),
     }
 }
 
-fn which(text: &str) -> Result<Which, Failure> {
+pub(crate) fn which(origin: &str, text: &str) -> Result<Which, Failure> {
     let option = if let Some(name) = text.strip_prefix("interface:") {
         (!name.is_empty()).then(|| AddressOption::Interface(name.into()))
     } else if let Some(network) = text.strip_prefix("subnet:") {
@@ -178,16 +180,18 @@ fn which(text: &str) -> Result<Which, Failure> {
         let is_name = !variable.is_empty() && !variable.contains(['=', '\0']);
         return is_name
             .then(|| Which::Variable(variable.into()))
-            .ok_or_else(|| bad_which(text));
+            .ok_or_else(|| bad_which(origin, text));
     } else {
         text.parse().ok().map(AddressOption::Literal)
     };
-    option.map(Which::Option).ok_or_else(|| bad_which(text))
+    option
+        .map(Which::Option)
+        .ok_or_else(|| bad_which(origin, text))
 }
 
-fn bad_which(text: &str) -> Failure {
+fn bad_which(origin: &str, text: &str) -> Failure {
     expected(
-        "--address",
+        origin,
         "an IP address, interface:NAME, subnet:ADDRESS/LENGTH or env:VARIABLE",
         text,
     )

@@ -2,7 +2,7 @@
 
 use dns_mesh::{AddressOption, Family, Request, check_basename};
 
-use crate::args::{Own, Which};
+use crate::args::{self, Own, Which};
 use crate::failure::Failure;
 use crate::own::Job;
 use crate::query::{self, Item};
@@ -32,17 +32,47 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+const BASENAME: &str = "DNS_MESH_BASENAME";
+const ADDRESS: &str = "DNS_MESH_ADDRESS";
+
+/// What stands for options that are absent. DNSMesh's Elixir half reads the same.
+fn with_variables(own: Own, variable: Variables<'_>) -> Result<Own, Failure> {
+    let basename = match own.basename {
+        Some(basename) => Some(basename),
+        None => variable(BASENAME)
+            .map(|text| args::basename(BASENAME, &text))
+            .transpose()?,
+    };
+    let address = match own.address {
+        Some(which) => Some(which),
+        None => variable(ADDRESS)
+            .map(|text| args::which(ADDRESS, &text))
+            .transpose()?,
+    };
+    Ok(Own {
+        basename,
+        address,
+        ..own
+    })
+}
+
 /// The text before the `@`.
 pub(crate) fn basename(own: &Own, variable: Variables<'_>) -> Result<String, Failure> {
     if let Some(basename) = &own.basename {
         return Ok(basename.clone());
     }
-    let release = variable("RELEASE_NAME")
-        .ok_or_else(|| Failure::usage("give a --basename, or set RELEASE_NAME"))?;
+    if let Some(text) = variable(BASENAME) {
+        return args::basename(BASENAME, &text);
+    }
+    let release = variable("RELEASE_NAME").ok_or_else(|| {
+        Failure::usage(format!(
+            "give a --basename, or set RELEASE_NAME or {BASENAME}"
+        ))
+    })?;
     match check_basename(release.as_bytes()) {
         Ok(_) => Ok(release),
         Err(bad) => Err(Failure::usage(format!(
-            "RELEASE_NAME: {bad}; give a --basename"
+            "RELEASE_NAME: {bad}; give a --basename, or set {BASENAME}"
         ))),
     }
 }
@@ -58,6 +88,7 @@ fn items(own: &Own, variable: Variables<'_>) -> Result<Vec<Item>, Failure> {
 
 /// Everything that `node-name` and `address` go by.
 pub(crate) fn own_job(own: Own, variable: Variables<'_>) -> Result<Job, Failure> {
+    let own = with_variables(own, variable)?;
     let items = items(&own, variable)?;
     let basename = own.basename.or_else(|| variable("RELEASE_NAME"));
     let hosts = items
@@ -294,6 +325,77 @@ mod tests {
             "dns_mesh: POD_IP, which --address names, is not set\n"
         );
         assert!(message(&[("POD_IP", "ten")]).contains("holds no IP address: \"ten\""));
+    }
+
+    /// The same table is played on DNSMesh's Elixir half.
+    #[test]
+    fn variables_that_stand_for_options() {
+        let table = include_str!("../tests/variables.txt").lines();
+        let cases = table.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut played = 0;
+        for case in cases {
+            let (name, rest) = case.split_once(" \"").unwrap();
+            let (value, meaning) = rest.rsplit_once("\" = ").unwrap();
+            let all = [(name, value), ("RELEASE_NAME", "web")];
+            let variable = environment(&all);
+            let own = with_variables(own("node-name"), &variable);
+            let told = match own {
+                Ok(own) => own.basename.unwrap_or_else(|| text(own.address.unwrap())),
+                Err(failure) => {
+                    assert!(
+                        failure.to_string().contains(name),
+                        "{failure}"
+                    );
+                    assert_eq!(failure, job_failure(&all), "{case}");
+                    "bad".into()
+                }
+            };
+            assert_eq!(told, meaning, "{case}");
+            played += 1;
+        }
+        assert!(played > 60);
+    }
+
+    fn text(which: Which) -> String {
+        match which {
+            Which::Option(AddressOption::Literal(ip)) => {
+                format!("literal {}", dns_mesh::ip_text(ip))
+            }
+            Which::Option(AddressOption::Interface(name)) => format!("interface {name}"),
+            Which::Option(AddressOption::Subnet(network)) => format!("subnet {network}"),
+            Which::Variable(name) => format!("variable {name}"),
+        }
+    }
+
+    /// It ends with what is wrong, and not with another name.
+    fn job_failure(pairs: &[(&str, &str)]) -> Failure {
+        own_job(own("node-name"), &environment(pairs)).unwrap_err()
+    }
+
+    #[test]
+    fn an_option_is_before_its_variable() {
+        let set = [
+            ("DNS_MESH_BASENAME", "jobs"),
+            ("DNS_MESH_ADDRESS", "10.0.0.5"),
+            ("RELEASE_NAME", "web"),
+            ("DNS_CLUSTER_QUERY", "jobs@a,web@b"),
+        ];
+        let ours = |line| basename(&own(line), &environment(&set)).unwrap();
+        assert_eq!(ours("node-name"), "jobs");
+        assert_eq!(ours("node-name --basename app"), "app");
+        let job = job("node-name", &set).unwrap();
+        assert_eq!(job.hosts, ["a"]);
+        let literal = |ip: [u8; 4]| Some(AddressOption::Literal(ip.into()));
+        assert_eq!(job.request.option, literal([10, 0, 0, 5]));
+        let given = "node-name --basename web --address 10.0.0.6";
+        let job = own_job(own(given), &environment(&set)).unwrap();
+        assert_eq!(
+            (job.request.option, job.hosts),
+            (literal([10, 0, 0, 6]), vec!["b".into()])
+        );
+        // What is not needed is not looked at; empty is unset.
+        let broken = [("DNS_MESH_BASENAME", "a b"), ("DNS_MESH_ADDRESS", "eth0")];
+        assert!(own_job(own(given), &environment(&broken)).is_ok());
     }
 
     #[test]
