@@ -5,7 +5,8 @@ defmodule DNSMesh.Poller do
   #
   #   timer :poll ──▶ survey the world ──▶ ask each item ──▶ {ref, reply} ──▶ Lookups, Roster ──▶ effects
   #
-  # Whatever it does not know (a reply after its deadline, a stray message) it drops: no mail may end it.
+  # Whatever it does not know (a reply after its deadline, a stray message) it drops: no mail may end it. `Mail` reads what
+  # comes.
 
   use GenServer
 
@@ -15,6 +16,7 @@ defmodule DNSMesh.Poller do
     Config,
     Distribution,
     Lookups,
+    Mail,
     Members,
     NodeName,
     Outside,
@@ -50,7 +52,9 @@ defmodule DNSMesh.Poller do
     # Who waits for the cluster.
     waiting: %Waiting{},
     # When the roster wants to go on, and the timer for it.
-    wake: nil
+    wake: nil,
+    # Who started it, and ends with it.
+    parent: nil
   ]
 
   @spec start_link(Config.t()) :: GenServer.on_start()
@@ -59,8 +63,23 @@ defmodule DNSMesh.Poller do
 
   ## Callbacks
 
+  # `gen_server` ends with its parent, which it knows by no more than a message {:EXIT, parent, reason}, and anybody can
+  # send that. So it is given a parent that nobody knows, and `stands?/2` looks at the real one.
   @impl true
+  @spec init(Config.t()) :: no_return()
   def init(config) do
+    state = open(config)
+    :ok = :proc_lib.init_ack({:ok, self()})
+    ancestors = Process.put(:"$ancestors", [spawn(fn -> :ok end)])
+    state = %{state | parent: pid(hd(ancestors))}
+    begin = {:continue, {:begin, ancestors}}
+    :gen_server.enter_loop(__MODULE__, [], state, {:local, config.name}, begin)
+  end
+
+  defp pid(pid) when is_pid(pid), do: pid
+  defp pid(name), do: Process.whereis(name)
+
+  defp open(config) do
     Telemetry.prepare()
 
     # So that terminate/2 is called when the supervisor stops us: a source may have something to take back.
@@ -82,33 +101,68 @@ defmodule DNSMesh.Poller do
       if OwnName.pending?(state.own_name),
         do: Process.send_after(self(), :name_late, config.name_timeout)
 
-    {:ok, state, {:continue, :poll}}
+    state
   end
 
   @impl true
-  def handle_continue(:poll, state), do: {:noreply, poll(state)}
+  def handle_continue({:begin, ancestors}, state) do
+    Process.put(:"$ancestors", ancestors)
+    {:noreply, poll(state)}
+  end
 
   @impl true
-  def handle_call(:status, _from, state),
+  def handle_call(message, from, state) do
+    case Mail.call(message, from) do
+      :nobody -> {:noreply, state}
+      call -> called(call, from, state)
+    end
+  end
+
+  @impl true
+  def handle_cast(message, state) do
+    case Mail.cast(message) do
+      :poll -> {:noreply, poll(state)}
+      {:leaving, name} -> {:noreply, roster(state, {:leaving, name})}
+      :unknown -> {:noreply, state}
+    end
+  end
+
+  @impl true
+  def handle_info(message, state) do
+    case Mail.info(message) do
+      {:exit, pid, reason} when pid == state.parent ->
+        if stands?(pid, reason), do: {:noreply, state}, else: {:stop, reason, state}
+
+      news ->
+        {:noreply, heard(news, state)}
+    end
+  end
+
+  # A supervisor stops its child by :shutdown. Any other reason is that of a parent that has ended; of one that is there it
+  # is mail of somebody.
+  defp stands?(parent, reason), do: reason != :shutdown and Process.alive?(parent)
+
+  ## Calls
+
+  defp called(:status, _from, state),
     do:
       {:reply, {state.config, Roster.seen(state.roster), state.lookups, state.own_name, now()},
        state}
 
   # What it takes to tell the own address and name; looking at the interfaces is the asker's business.
-  def handle_call(:own_name, _from, state), do: {:reply, {state.own_name, state.lookups}, state}
+  defp called(:own_name, _from, state), do: {:reply, {state.own_name, state.lookups}, state}
 
   # Answered when this node has its name, or need not or can not have one soon.
-  def handle_call(:await_name, from, state) do
+  defp called(:await_name, from, state) do
     if OwnName.coming?(state.own_name),
       do: {:noreply, %{state | own_name: OwnName.await(state.own_name, from)}},
       else: {:reply, :ok, state}
   end
 
-  def handle_call(:leave, _from, state), do: {:reply, :ok, leave(state)}
+  defp called(:leave, _from, state), do: {:reply, :ok, leave(state)}
 
   # Answered when there are as many peers, or the time is over; at once where there is no time.
-  def handle_call({:await, %{peers: goal, timeout: timeout} = wish}, from, state)
-      when is_integer(timeout) and timeout >= 0 do
+  defp called({:await, %{peers: goal, timeout: timeout} = wish}, from, state) do
     cond do
       Waiting.reached?(state.waiting, goal, state.roster) -> {:reply, :ok, state}
       timeout == 0 -> {:reply, {:error, :timeout}, state}
@@ -116,81 +170,57 @@ defmodule DNSMesh.Poller do
     end
   end
 
-  # Another member's question, or a mistake. Beside a :resolver module there is nothing to probe with.
-  def handle_call(message, from, %{config: %{resolver: nil}} = state) do
-    case Members.read(message) do
-      {:ok, {:reach, _} = question} ->
-        {:noreply, state |> answer(question, from) |> roster(:consulted)}
+  # Another member's question. Beside a :resolver module there is nothing to probe with.
+  defp called({:member, question}, from, %{config: %{resolver: nil}} = state) do
+    event =
+      case question do
+        {:reach, _name} -> :consulted
+        {:members, asker, _silent} -> {:promised, asker}
+      end
 
-      {:ok, {:members, asker, _} = question} ->
-        {:noreply, state |> answer(question, from) |> roster({:promised, asker})}
-
-      _other ->
-        {:reply, {:error, :unknown_call}, state}
-    end
+    {:noreply, state |> answer(question, from) |> roster(event)}
   end
 
-  def handle_call(_message, _from, state), do: {:reply, {:error, :unknown_call}, state}
+  defp called(_unknown, _from, state), do: {:reply, {:error, :unknown_call}, state}
 
-  @impl true
-  def handle_cast(:poll, state), do: {:noreply, poll(state)}
+  ## News
 
-  def handle_cast(message, state) do
-    case Members.read(message) do
-      {:ok, {:leaving, name}} -> {:noreply, roster(state, {:leaving, name})}
-      _unknown -> {:noreply, state}
-    end
-  end
+  defp heard({:poll, token}, %{timer: {_ref, token}} = state), do: poll(state)
+  defp heard({:deadline, ref}, state), do: give_up(state, ref)
 
-  @impl true
-  def handle_info({:poll, token}, %{timer: {_ref, token}} = state), do: {:noreply, poll(state)}
+  defp heard({:reply, ref, reply}, state) when is_map_key(state.asked, ref),
+    do: replied(state, ref, reply)
 
-  def handle_info({:deadline, ref}, state), do: {:noreply, give_up(state, ref)}
+  defp heard({:ended, ref, reason}, state) when is_map_key(state.asked, ref),
+    do: replied(state, ref, reason)
 
-  def handle_info({ref, reply}, state) when is_map_key(state.asked, ref),
-    do: {:noreply, replied(state, ref, reply)}
+  defp heard({:ended, ref, reason}, state) when is_map_key(state.joins, ref),
+    do: joined(state, ref, reason)
 
-  def handle_info({:DOWN, ref, :process, _pid, reason}, state) when is_map_key(state.asked, ref),
-    do: {:noreply, replied(state, ref, reason)}
+  defp heard({:ended, ref, reason}, %{own_name: %{start: ref}} = state),
+    do: own_name(state, OwnName.started(state.own_name, reason, now()))
 
-  def handle_info({:DOWN, ref, :process, _pid, reason}, state) when is_map_key(state.joins, ref),
-    do: {:noreply, joined(state, ref, reason)}
+  defp heard(:name_late, state), do: own_name(state, OwnName.late(state.own_name, now()))
+  defp heard(:fill, state), do: roster(%{state | fill?: false}, :fill)
 
-  def handle_info({:DOWN, ref, :process, _pid, reason}, %{own_name: %{start: ref}} = state),
-    do: {:noreply, own_name(state, OwnName.started(state.own_name, reason, now()))}
+  defp heard({:wake, at}, %{wake: {at, _timer}} = state),
+    do: roster(%{state | wake: nil}, :wake)
 
-  def handle_info(:name_late, state),
-    do: {:noreply, own_name(state, OwnName.late(state.own_name, now()))}
+  defp heard({:waited, ref}, state), do: waited(state, ref)
+  defp heard({:nodeup, _name, _type} = up, state), do: roster(state, up)
 
-  def handle_info(:fill, state), do: {:noreply, roster(%{state | fill?: false}, :fill)}
-
-  def handle_info({:wake, at}, %{wake: {at, _timer}} = state),
-    do: {:noreply, roster(%{state | wake: nil}, :wake)}
-
-  def handle_info({:waited, ref}, state), do: {:noreply, waited(state, ref)}
-
-  # Our own node coming up is no peer.
-  def handle_info({event, node, _info}, state)
-      when event in [:nodeup, :nodedown] and node == node(),
-      do: {:noreply, state}
-
-  def handle_info({:nodeup, node, info}, state) when is_atom(node) do
-    type = info(info, :node_type) || :visible
-    {:noreply, roster(state, {:nodeup, Atom.to_string(node), type})}
-  end
-
-  def handle_info({:nodedown, node, info}, state) when is_atom(node) do
-    type = info(info, :node_type)
-    reason = info(info, :nodedown_reason)
-    state = roster(state, {:nodedown, Atom.to_string(node), type || :visible, reason})
+  defp heard({:nodedown, name, type, reason}, state) do
+    state = roster(state, {:nodedown, name, type || :visible, reason})
     # Hidden ones are shells and looks: nothing that DNS would know of.
     pace = if type == :hidden, do: state.pace, else: Pace.burst(state.pace, now())
 
     # Only a new burst moves the timer: nodes that go down one after the other must not put the next poll off for ever.
-    {:noreply, if(pace == state.pace, do: state, else: arm(%{state | pace: pace}))}
+    if pace == state.pace, do: state, else: arm(%{state | pace: pace})
   end
 
-  def handle_info(_stray, state), do: {:noreply, state}
+  defp heard(_stray, state), do: state
+
+  ## The end
 
   # Whatever else ends it is no leave: a supervisor starts it again at once.
   @impl true
@@ -583,11 +613,6 @@ defmodule DNSMesh.Poller do
         Map.put(metadata, :mesh, state.config.name),
         state.config.log
       )
-
-  # Not Keyword.get/3: anybody may send us mail of this shape, with an improper list in it.
-  defp info([{key, value} | _rest], key), do: value
-  defp info([_other | rest], key), do: info(rest, key)
-  defp info(_end, _key), do: nil
 
   defp now, do: System.monotonic_time(:millisecond)
 end

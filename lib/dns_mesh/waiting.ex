@@ -16,6 +16,24 @@ defmodule DNSMesh.Waiting do
   @type waiter :: %{wish: wish(), from: GenServer.from(), since: integer(), timer: reference()}
   @type t :: %__MODULE__{discovered?: boolean(), waiters: %{reference() => waiter()}}
 
+  @day 86_400_000
+
+  @doc "Reads a wish as it came in a call."
+  @spec read(term()) :: {:ok, wish()} | :error
+  def read(%{peers: goal, timeout: timeout} = wish)
+      when (goal == :discovered or (is_integer(goal) and goal > 0)) and
+             is_integer(timeout) and timeout in 0..@day do
+    case Map.get(wish, :on_timeout) do
+      on_timeout when on_timeout in [:continue, :stop, nil] ->
+        {:ok, %{peers: goal, timeout: timeout, on_timeout: on_timeout}}
+
+      _other ->
+        :error
+    end
+  end
+
+  def read(_other), do: :error
+
   @spec reached?(t(), goal(), Roster.t()) :: boolean()
   def reached?(%__MODULE__{discovered?: discovered?}, :discovered, _roster), do: discovered?
   def reached?(_waiting, count, roster), do: Roster.counts(roster).connected >= count
