@@ -124,6 +124,10 @@ defmodule DNSMesh.Peer do
     do: %{enter(peer, state, reason, now) | probe: nil, lost_at: now}
 
   @spec failed(t(), DNSMesh.Error.reason(), pos_integer(), float(), integer()) :: t()
+  # Policy has spoken while it was dialled.
+  def failed(%__MODULE__{verdict: {state, reason}} = peer, _reason, _interval, _chance, now),
+    do: enter(peer, state, reason, now)
+
   def failed(peer, reason, interval, chance, now) do
     failures = peer.failures + 1
     delay = Backoff.delay(failures, peer.once_connected?, interval, chance)
@@ -132,6 +136,9 @@ defmodule DNSMesh.Peer do
 
   # Waiting for something that lies with this node, which every poll may find mended.
   @spec postponed(t(), DNSMesh.Error.reason(), pos_integer(), integer()) :: t()
+  def postponed(%__MODULE__{verdict: {state, reason}} = peer, _reason, _interval, now),
+    do: enter(peer, state, reason, now)
+
   def postponed(peer, reason, interval, now),
     do: %{enter(peer, :waiting, reason, now) | next_at: now + interval}
 end

@@ -135,7 +135,7 @@ defmodule DNSMesh.Roster.Admission do
   defp room(%{max_peers: max, peers: peers}) do
     refused = Enum.count(peers, fn {_, peer} -> barred?(peer) end)
     left = 2 * max - map_size(peers)
-    %{join: min(max - (map_size(peers) - refused), left), refuse: min(max - refused, left)}
+    %{join: min(max - (map_size(peers) - refused), left), refuse: max - refused}
   end
 
   defp admit(roster, peer, room) do
