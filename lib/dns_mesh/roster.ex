@@ -11,10 +11,11 @@ defmodule DNSMesh.Roster do
   #   Asking     who may be dialled without harm: the questions before a join
   #   Damping    who is left alone for a while because links to it did not last
   #   Joins      who is dialled, in which order, and what came of it
+  #   Outsiders  members that nobody lists, and whether links are cut because of them
   #   Concerns   what is wrong, for people to know
 
   alias DNSMesh.{Candidates, NodeName, Peer, Problems}
-  alias DNSMesh.Roster.{Admission, Asking, Book, Concerns, Joins, Outlook, Probing}
+  alias DNSMesh.Roster.{Admission, Asking, Book, Concerns, Joins, Outlook, Outsiders, Probing}
 
   # Milliseconds that a node which said that it leaves is left alone.
   @leaving 60_000
@@ -134,7 +135,7 @@ defmodule DNSMesh.Roster do
       # A remote shell, a tool, or a member's look: none of them is a member, and a peer that is linked hidden for good is
       # found by the rounds.
       type == :hidden ->
-        acc
+        {Outsiders.hidden(roster, name), effects}
 
       true ->
         roster = %{
@@ -143,7 +144,9 @@ defmodule DNSMesh.Roster do
             hidden: MapSet.delete(roster.hidden, name)
         }
 
-        {roster, effects} |> Asking.came(name, now) |> linked(name, now)
+        {Outsiders.came(roster, name, now), effects}
+        |> Asking.came(name, now)
+        |> linked(name, now)
     end
   end
 
@@ -158,7 +161,9 @@ defmodule DNSMesh.Roster do
 
       true ->
         went = if member?(roster, name, type), do: [name | roster.went], else: roster.went
-        {roster, effects} = Asking.went({%{roster | went: went}, effects}, name, reason, now)
+        roster = %{roster | went: went}
+        roster = if type == :visible, do: Outsiders.went(roster, name, reason, now), else: roster
+        {roster, effects} = Asking.went({roster, effects}, name, reason, now)
         next({Book.unlink(roster, name, reason, now), effects}, now)
     end
   end

@@ -29,6 +29,7 @@ defmodule DNSMesh.Telemetry do
   | `:unreachable` | peers were dialled in vain, or not found, more than once | `:peers`, `:listed_as` (items that name them by host, while this node is named by address) |
   | `:held` | peers are not joined, because `:member` cannot reach them (`:because` is `:unreachable_for`), or because it is linked to them and this node cannot reach it (`:member_unreachable`): that pair is what has to be mended | `:peers`, `:member`, `:because`, `:node` |
   | `:dialled_past` | a peer that was held because `:member` cannot reach it was joined by somebody who did not ask (an application, another library), and was cut | `:peer`, `:member` |
+  | `:outsider` | `:cuts` links of this node were cut lately, and `:peers`, which are linked to it or were cut, visible, stand in no answer: where another member cannot reach such a node, `global` has links cut | `:peers`, `:cuts`, `:node` |
   | `:not_distributed` | this node cannot dial anybody as it is | `:node` |
   | `:short_names`, `:long_names` | every peer listed has the other kind of name than this node | `:peers`, `:node` |
   | `:named_by_host` | this node is named by a host name, and no PTR record leads to and from any address listed | `:peers`, `:node` |
@@ -82,6 +83,7 @@ defmodule DNSMesh.Telemetry do
     :epmd_unreachable,
     :held,
     :dialled_past,
+    :outsider,
     :wrong_family,
     :not_allowed,
     :peer_budget,

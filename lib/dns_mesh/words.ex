@@ -168,6 +168,12 @@ defmodule DNSMesh.Words do
       "mend the way between #{m.member} and #{m.peer}"
   end
 
+  defp problem(%{problem: :outsider} = m) do
+    "#{m.cuts} links of this node were cut within two minutes, and #{some(m.peers)}, which no item of the query lists, " <>
+      "came to #{m.node} as a visible node: where another member cannot reach such a node, global has links cut. Start " <>
+      "#{them(m.peers)} hidden (elixir --hidden), or have the query list #{them(m.peers)}, and let every member reach #{them(m.peers)}"
+  end
+
   defp problem(%{problem: :wrong_family} = m) do
     "every address found (#{some(m.peers)}) is of the IP version this node's distribution does not speak. Boot all nodes " <>
       "with ERL_AFLAGS=\"-proto_dist inet6_tcp\" for IPv6, or without it for IPv4, or set :resource_types to match"

@@ -9,6 +9,7 @@ defmodule DNSMesh.Doctor.VerdictTest do
   @a "app@10.0.0.1"
   @b "app@10.0.0.2"
   @c "app@10.0.0.3"
+  @l "livebook@10.0.0.9"
   @joined {:welcome, :visible, :proved}
 
   @own Given.distribution(1)
@@ -70,6 +71,8 @@ defmodule DNSMesh.Doctor.VerdictTest do
 
   defp shut(name, door, changes \\ []), do: peer(name, [door: door, greeting: nil] ++ changes)
   defp barred(name, policy), do: shut(name, nil, policy: policy, epmd: nil)
+
+  defp outsider(name, linked, apart), do: %{name: name, linked: linked, apart: apart}
 
   defp own(ip \\ "10.0.0.1"), do: peer(@a, policy: {:refused, :self}, ips: [ip(ip)], door: nil)
 
@@ -266,6 +269,13 @@ defmodule DNSMesh.Doctor.VerdictTest do
        "#{@c}: not joined, because #{@b} cannot reach it", "between #{@b} and 10.0.0.3"},
       {:member_unreachable, one(peer(@c, state: :held, reason: {:member_unreachable, @b})),
        "linked to #{@b}, which this node cannot reach", "between #{@a} and #{@b}"},
+      {:outsider, [outsiders: [outsider(@l, [@a], [@b])], cuts: 3],
+       "#{@l}: no item of the query lists it, and it is a member all the same, by a visible link to #{@a}, and not to #{@b}",
+       "start it hidden: elixir --hidden --name #{@l}"},
+      {:outsider, [outsiders: [outsider(@l, [@b], [@a, @c])]], "global has links cut.",
+       "let #{@a}, #{@c} reach it"},
+      {:outsider, [outsiders: [outsider(@l, [], [])], cuts: 1] ++ one(peer(@c, state: :waiting)),
+       "by a visible link that was cut lately", "let every member reach it"},
       {:peer_budget, [left_out: 3, max_peers: 2], "3 of the names listed are left out",
        "max_peers: 5"},
       {:hidden, one(peer(@c, link: :hidden)), "#{@c}: a hidden node", "start that node without"},

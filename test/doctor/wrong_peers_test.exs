@@ -6,7 +6,7 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
   import DNSMesh.Test.Clinic
 
   alias DNSMesh.AtomBudget
-  alias DNSMesh.Test.{Epmd, HungPeer, Mesh, Ports, ScriptedDNS, ScriptedEpmd, TestNode}
+  alias DNSMesh.Test.{Epmd, Forward, HungPeer, Mesh, Ports, ScriptedDNS, ScriptedEpmd, TestNode}
 
   @name {"app.internal", :a}
   @both ["127.0.0.2", "127.0.0.3"]
@@ -282,7 +282,7 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
     b = b!(port)
     # Ports of two hosts, forwarded to the nodes; the nodes' own addresses are listed nowhere.
     for {from, to} <- [{{127, 0, 0, 72}, {127, 0, 0, 2}}, {{127, 0, 0, 73}, {127, 0, 0, 3}}],
-        do: forward!(from, to, port)
+        do: Forward.start!({from, port}, {to, port})
 
     ScriptedDNS.put(dns, @name, ["127.0.0.72", "127.0.0.73"])
     ScriptedDNS.put(dns, {"inner.internal", :a}, @both)
@@ -295,7 +295,7 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
   test "a load balancer before the nodes, beside the nodes themselves", %{dns: dns, port: port} do
     a = a!(port)
     b = b!(port)
-    forward!({127, 0, 0, 100}, {127, 0, 0, 3}, port)
+    Forward.start!({{127, 0, 0, 100}, port}, {{127, 0, 0, 3}, port})
     ScriptedDNS.put(dns, @name, @both ++ ["127.0.0.100"])
     mesh!(a, dns)
     assert TestNode.await_nodes(a, [b])
@@ -312,7 +312,7 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
   test "a load balancer that leads back to this node", %{dns: dns, port: port} do
     a = a!(port)
     b = b!(port)
-    forward!({127, 0, 0, 100}, {127, 0, 0, 2}, port)
+    Forward.start!({{127, 0, 0, 100}, port}, {{127, 0, 0, 2}, port})
     mesh!(a, dns, query: "app.internal,127.0.0.100", name: Doubled)
 
     sick(a, :load_balancer,
@@ -323,30 +323,6 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
 
     mesh!(a, dns)
     well(a, [b])
-  end
-
-  # What connects to `from` talks with `to`.
-  defp forward!(from, to, port) do
-    {:ok, listener} = :gen_tcp.listen(port, [:binary, ip: from, active: false, reuseaddr: true])
-    spawn_link(fn -> accept(listener, to, port) end)
-  end
-
-  defp accept(listener, to, port) do
-    {:ok, outer} = :gen_tcp.accept(listener)
-    {:ok, inner} = :gen_tcp.connect(to, port, [:binary, active: false])
-
-    for {one, other} <- [{outer, inner}, {inner, outer}],
-        do: spawn_link(fn -> pipe(one, other) end)
-
-    accept(listener, to, port)
-  end
-
-  defp pipe(one, other) do
-    with {:ok, bytes} <- :gen_tcp.recv(one, 0), :ok <- :gen_tcp.send(other, bytes) do
-      pipe(one, other)
-    else
-      {:error, _closed} -> :gen_tcp.shutdown(other, :write)
-    end
   end
 
   describe "policy:" do

@@ -22,7 +22,7 @@ defmodule DNSMesh.Doctor.Examine do
     Roster
   }
 
-  alias DNSMesh.Doctor.{Facts, Greetings, Replies}
+  alias DNSMesh.Doctor.{Facts, Greetings, Outsiders, Replies}
   alias DNSMesh.Outside.{Probe, VM}
 
   @typedoc "What a running instance has told of itself."
@@ -80,6 +80,7 @@ defmodule DNSMesh.Doctor.Examine do
     |> knock(vm, started + div(timeout * 4, 5))
     |> Greetings.add(config, started + timeout)
     |> count_out()
+    |> Outsiders.add(remembered_cuts(instance), world[:guarded?] == true, started + timeout)
     |> Map.put(:took, now() - started)
   end
 
@@ -326,6 +327,11 @@ defmodule DNSMesh.Doctor.Examine do
       true -> peer
     end
   end
+
+  defp remembered_cuts(nil), do: Outsiders.remembered(nil, 0)
+
+  defp remembered_cuts({_config, roster, _lookups, _own_name, at}),
+    do: Outsiders.remembered(roster, at)
 
   defp known_peers(nil), do: %{}
 

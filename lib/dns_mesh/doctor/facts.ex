@@ -39,6 +39,9 @@ defmodule DNSMesh.Doctor.Facts do
           greeting: nil | DNSMesh.Native.greeting()
         }
 
+  @typedoc "Which members are linked to it, and which are not, as far as they could be asked."
+  @type outsider :: %{name: String.t(), linked: [String.t()], apart: [String.t()]}
+
   @enforce_keys [:mode, :mesh]
   defstruct [
     :mode,
@@ -69,6 +72,10 @@ defmodule DNSMesh.Doctor.Facts do
     release: nil,
     # Whom the VM is linked to, listed or not; the visible ones.
     members: [],
+    # Nodes that are linked, visible, that no item lists, and that some member is not linked to.
+    outsiders: [],
+    # How many links of this node were cut lately.
+    cuts: 0,
     # The names listed that are this node's own.
     selves: [],
     peers: [],
@@ -94,6 +101,8 @@ defmodule DNSMesh.Doctor.Facts do
           lookups: [lookup()],
           release: DNSMesh.ReleaseNaming.why() | nil,
           members: [String.t()],
+          outsiders: [outsider()],
+          cuts: non_neg_integer(),
           selves: [peer()],
           peers: [peer()],
           took: non_neg_integer()

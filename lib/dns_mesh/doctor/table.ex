@@ -15,7 +15,7 @@ defmodule DNSMesh.Doctor.Table do
   def rows(facts) do
     Enum.map(facts.lookups, &dns/1) ++
       [name(facts), distribution(facts), cookie(facts)] ++
-      Enum.map(facts.selves, &self/1) ++ peers(facts)
+      Enum.map(facts.selves, &self/1) ++ Enum.map(facts.outsiders, &outsider/1) ++ peers(facts)
   end
 
   defp row(step, subject, ok, said), do: %{step: step, subject: subject, ok: ok, said: said}
@@ -138,6 +138,14 @@ defmodule DNSMesh.Doctor.Table do
     ok = if match?({:welcome, _kind, _cookie}, peer.greeting), do: true
     said = findings(%{peer | policy: :join}) |> Enum.join("; ")
     row(:peer, peer.name, ok, "this machine: " <> said)
+  end
+
+  defp outsider(%{name: name, linked: []}),
+    do: row(:peer, name, false, "not listed, and was a visible member until it was cut")
+
+  defp outsider(%{name: name, linked: linked, apart: apart}) do
+    said = "not listed; linked to #{Enum.join(linked, ", ")}; not to #{Enum.join(apart, ", ")}"
+    row(:peer, name, false, said)
   end
 
   defp peers(facts) do

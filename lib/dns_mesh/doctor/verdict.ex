@@ -6,7 +6,11 @@ defmodule DNSMesh.Doctor.Verdict do
   alias DNSMesh.{Answer, IP, Lookups, Query}
   alias DNSMesh.Doctor.{Facts, Verdicts}
 
-  @type about :: nil | %{lookup: Facts.lookup()} | %{peers: [Facts.peer(), ...]}
+  @type about ::
+          nil
+          | %{lookup: Facts.lookup()}
+          | %{peers: [Facts.peer(), ...]}
+          | %{outsiders: [Facts.outsider(), ...]}
 
   @silent [:epmd_silent, :port_silent]
 
@@ -16,7 +20,7 @@ defmodule DNSMesh.Doctor.Verdict do
   @spec judge(Facts.t()) :: {Verdicts.kind(), about()}
   def judge(%Facts{} = facts) do
     nothing_runs(facts) || nobody_listed(facts) || not_distributed(facts) || astray(facts) ||
-      ailing(facts) || partly_listed(facts) || budget(facts) || well(facts)
+      members(facts) || partly_listed(facts) || budget(facts) || well(facts)
   end
 
   defp nothing_runs(%{mode: :unset}), do: {:query_not_set, nil}
@@ -165,6 +169,19 @@ defmodule DNSMesh.Doctor.Verdict do
       IP.family(own) == IP.family(ip) and IP.in_cidr?(ip, {own, near})
     end)
   end
+
+  ## Members
+
+  # Whose links are cut all the time is not connected, for no fault of its own.
+  defp members(facts) do
+    case ailing(facts) do
+      nil -> outsiders(facts)
+      {kind, about} -> if(Verdicts.mild?(kind), do: outsiders(facts)) || {kind, about}
+    end
+  end
+
+  defp outsiders(%{outsiders: []}), do: nil
+  defp outsiders(%{outsiders: outsiders}), do: {:outsider, %{outsiders: outsiders}}
 
   ## Peers
 

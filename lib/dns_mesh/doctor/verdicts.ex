@@ -44,6 +44,8 @@ defmodule DNSMesh.Doctor.Verdicts do
     {:atom_budget, "too many new names lately: an atom is never freed"},
     {:unreachable_for, "a peer is held: a member of the cluster cannot reach it"},
     {:member_unreachable, "a peer is held: this node cannot reach one of its members"},
+    {:outsider,
+     "a node that no item lists is linked, and not with every member: `global` has links cut for that"},
     {:peer_budget, "more names are listed than `:max_peers`"},
     {:hidden, "a peer is connected, and hidden: `Node.list/0` does not show it"},
     {:leaving, "a peer has said that it stops"},
@@ -66,6 +68,10 @@ defmodule DNSMesh.Doctor.Verdicts do
 
   @spec kinds() :: [kind()]
   def kinds, do: @kinds
+
+  @doc "Whether it is told only where nothing else is wrong."
+  @spec mild?(kind()) :: boolean()
+  def mild?(kind), do: kind in @mild
 
   @spec healthy?(kind()) :: boolean()
   def healthy?(kind), do: kind in [:connected, :reachable]

@@ -27,6 +27,7 @@ defmodule DNSMesh.Doctor.Words do
 
   defp subject(%{lookup: lookup}), do: lookup.query.text
   defp subject(%{peers: [peer | _]}), do: peer.name
+  defp subject(%{outsiders: [outsider | _]}), do: outsider.name
   defp subject(nil), do: nil
 
   # What a member has come to so far.
@@ -39,6 +40,7 @@ defmodule DNSMesh.Doctor.Words do
 
   defp said(kind, %{lookup: lookup}, facts), do: Lookups.say(kind, lookup, facts)
   defp said(kind, %{peers: peers}, facts), do: Peers.say(kind, peers, facts)
+  defp said(:outsider, %{outsiders: outsiders}, facts), do: outsiders(outsiders, facts)
   defp said(kind, nil, facts), do: verdict(kind, facts)
 
   ## Nothing runs
@@ -99,6 +101,27 @@ defmodule DNSMesh.Doctor.Words do
   end
 
   defp verdict(:connected, _facts), do: {"Nothing is wrong.", nil}
+
+  ## Members that nobody lists
+
+  defp outsiders([%{name: name} = outsider | _] = outsiders, facts) do
+    {"#{some(outsiders)}: no item of the query lists it, and it is a member all the same, by a visible link#{linked(outsider)}. " <>
+       "Where one member cannot reach what another is linked to, global has links cut#{cuts(facts)}.",
+     "start it hidden: elixir --hidden --name #{name} (iex --hidden, erl -hidden, or -hidden in vm.args); or, if it belongs to " <>
+       "the cluster, have an item of the query list it, and let #{reach(outsider)} reach it."}
+  end
+
+  defp linked(%{linked: []}), do: " that was cut lately"
+
+  defp linked(%{linked: linked, apart: apart}),
+    do: " to #{names(linked)}, and not to #{names(apart)}"
+
+  defp cuts(%{cuts: 0}), do: ""
+  defp cuts(%{cuts: 1}), do: ": 1 of this node's was, within two minutes"
+  defp cuts(%{cuts: cuts}), do: ": #{cuts} of this node's were, within two minutes"
+
+  defp reach(%{apart: []}), do: "every member"
+  defp reach(%{apart: apart}), do: names(apart)
 
   ## Small things
 

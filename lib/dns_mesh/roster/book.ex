@@ -4,7 +4,7 @@ defmodule DNSMesh.Roster.Book do
 
   alias DNSMesh.{NodeName, Peer, Problems}
 
-  alias DNSMesh.Roster.{Asking, Damping}
+  alias DNSMesh.Roster.{Asking, Damping, Outsiders}
 
   @enforce_keys [
     :interval,
@@ -35,6 +35,7 @@ defmodule DNSMesh.Roster.Book do
     # Those of them that are linked hidden.
     hidden: MapSet.new(),
     asking: %Asking{},
+    outsiders: %Outsiders{},
     # This node is about to stop: nobody is dialled any more.
     leaving?: false,
     # %{name => started at}: one entry per running join process.
@@ -60,6 +61,7 @@ defmodule DNSMesh.Roster.Book do
           connected: MapSet.t(),
           hidden: MapSet.t(),
           asking: Asking.t(),
+          outsiders: Outsiders.t(),
           leaving?: boolean(),
           joining: %{NodeName.t() => integer()},
           came: [NodeName.t()],

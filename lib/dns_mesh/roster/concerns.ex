@@ -3,7 +3,7 @@ defmodule DNSMesh.Roster.Concerns do
   # What is wrong, looked at once a round: said when it comes, at every doubling, and when it is over.
 
   alias DNSMesh.{IP, Peer, Query}
-  alias DNSMesh.Roster.Book
+  alias DNSMesh.Roster.{Book, Outsiders}
 
   @spec look(Book.acc(), integer()) :: Book.acc()
   def look({%{gated?: false}, _effects} = acc, now), do: unreachable(acc, now)
@@ -25,6 +25,7 @@ defmodule DNSMesh.Roster.Concerns do
     |> silent_epmd(now)
     |> without_atoms(now)
     |> held(now)
+    |> outsiders(now)
     |> unreachable(now)
   end
 
@@ -86,6 +87,18 @@ defmodule DNSMesh.Roster.Concerns do
 
       Book.problem(acc, peers != [], key, nil, details, now)
     end)
+  end
+
+  defp outsiders({roster, _effects} = acc, now) do
+    peers = if roster.world[:guarded?], do: Outsiders.suspects(roster, now), else: []
+
+    details = %{
+      peers: peers,
+      cuts: Outsiders.cuts(roster, now),
+      node: roster.world.distribution.node
+    }
+
+    Book.problem(acc, peers != [], :outsider, nil, details, now)
   end
 
   # One failed dial is nothing: the peer may just be starting. One that is being dialled again has not been reached yet.

@@ -40,10 +40,11 @@ defmodule DNSMesh.Roster.Damping do
   @spec cut?(term()) :: boolean()
   def cut?(reason), do: reason in @cut
 
-  @doc "Whether the link is, or was, no short one."
-  @spec lasted?(Peer.t(), integer()) :: boolean()
-  def lasted?(%Peer{linked_at: nil}, _now), do: false
-  def lasted?(%Peer{linked_at: at}, now), do: now - at >= @lasting
+  @doc "Whether the link is, or was, no short one; by its peer, or since when it is there."
+  @spec lasted?(Peer.t() | integer() | nil, integer()) :: boolean()
+  def lasted?(%Peer{linked_at: at}, now), do: lasted?(at, now)
+  def lasted?(nil, _now), do: false
+  def lasted?(at, now), do: now - at >= @lasting
 
   @doc "What a probe has found: a peer that was gone, or listens at another port, was started anew."
   @spec heard(Peer.t(), DNSMesh.Roster.Probing.verdict(), integer() | nil) :: Peer.t()

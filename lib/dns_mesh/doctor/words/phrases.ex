@@ -43,11 +43,12 @@ defmodule DNSMesh.Doctor.Words.Phrases do
       if(more == [], do: "", else: " and #{length(more)} more")
   end
 
-  @spec some([Facts.peer(), ...]) :: String.t()
-  def some([one]), do: one.name
+  @spec some([Facts.peer() | Facts.outsider(), ...]) :: String.t()
+  def some(peers), do: peers |> Enum.map(& &1.name) |> names()
 
-  def some(peers) do
-    {shown, more} = peers |> Enum.map(& &1.name) |> Enum.split(3)
+  @spec names([String.t(), ...]) :: String.t()
+  def names(names) do
+    {shown, more} = Enum.split(names, 3)
     Enum.join(shown, ", ") <> if(more == [], do: "", else: " and #{length(more)} more")
   end
 
