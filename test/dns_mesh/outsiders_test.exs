@@ -7,6 +7,7 @@ defmodule DNSMesh.OutsidersTest do
   alias DNSMesh.Test.Given
 
   @a "app@10.0.0.1"
+  @peers [@a, "app@10.0.0.3", "app@10.0.0.4"]
   @l "livebook@10.0.0.9"
 
   defp world(overrides \\ []) do
@@ -14,7 +15,7 @@ defmodule DNSMesh.OutsidersTest do
       %{
         distribution: Given.distribution(2),
         own_addresses: [{10, 0, 0, 2}],
-        connected: [@a],
+        connected: @peers,
         hidden: [],
         guarded?: true
       },
@@ -23,7 +24,9 @@ defmodule DNSMesh.OutsidersTest do
   end
 
   defp listed,
-    do: {:answer, :q, %Candidates{query: "app", names: %{@a => {[{10, 0, 0, 1}], nil}}}}
+    do:
+      {:answer, :q,
+       %Candidates{query: "app", names: Map.new(@peers, &{&1, {[{10, 0, 0, 1}], nil}})}}
 
   # Linked to a, which is listed.
   defp play(events, world \\ world()) do
@@ -59,7 +62,7 @@ defmodule DNSMesh.OutsidersTest do
   test "links of peers that did not last count while an outsider is linked" do
     came = {100, {:nodeup, @l, :visible}}
     events = Enum.flat_map([200, 5_000, 9_000], &flap(&1, :connection_closed))
-    {_, told} = play([came | events] ++ [looked(10_000, connected: [@a, @l])])
+    {_, told} = play([came | events] ++ [looked(10_000, connected: [@l | @peers])])
     assert [{:raised, %{peers: [@l], cuts: 3}}] = told
   end
 
@@ -75,7 +78,25 @@ defmodule DNSMesh.OutsidersTest do
           [came | Enum.flat_map(@thrice, &flap(&1, :net_tick_timeout))]
         ] do
       {last, _event} = List.last(events)
-      {_, told} = play(events ++ [looked(last + 1_000, connected: [@a, @l])])
+      {_, told} = play(events ++ [looked(last + 1_000, connected: [@l | @peers])])
+      assert told == []
+    end
+  end
+
+  test "nor do several links that had lasted, and end together, nor hidden ones" do
+    came = {100, {:nodeup, @l, :visible}}
+    down = fn name, at, type -> {at, {:nodedown, name, type, :connection_closed}} end
+    lasted = for name <- @peers, do: down.(name, 61_000, :visible)
+    hidden = for name <- @peers, do: down.(name, 1_000, :hidden)
+    left = for n <- 1..3, do: down.("livebook#{n}@10.0.0.9", 61_000, :visible)
+    there = for n <- 1..3, do: {50, {:nodeup, "livebook#{n}@10.0.0.9", :visible}}
+
+    for {events, world} <- [
+          {lasted, world()},
+          {hidden, world(hidden: @peers)},
+          {there ++ left, world()}
+        ] do
+      {_, told} = play([came | events] ++ [looked(62_000, connected: [@l])], world)
       assert told == []
     end
   end

@@ -62,6 +62,8 @@ defmodule DNSMesh.Doctor.OutsidersTest do
 
     for _ <- 1..3 do
       assert TestNode.call(l, Node, :connect, [a.name])
+      # As `global` does, if it does not do so first: what it cuts is chance.
+      TestNode.call(l, :erlang, :disconnect_node, [a.name])
       assert TestNode.await_exactly(l, [])
     end
 
@@ -71,7 +73,7 @@ defmodule DNSMesh.Doctor.OutsidersTest do
     )
 
     sick(a, :outsider,
-      says: "by a visible link that was cut lately",
+      says: "#{@livebook}: no item of the query lists it",
       fix: "elixir --hidden --name #{@livebook}"
     )
 
@@ -91,6 +93,17 @@ defmodule DNSMesh.Doctor.OutsidersTest do
     assert TestNode.await_nodes(b, [l])
     for {node, other} <- [{a, b}, {b, a}], do: well(node, [other])
     assert TestNode.await_nodes(b, [l])
+  end
+
+  test "one that is on its way in is waited for", %{a: a, b: b, port: port} do
+    l = TestNode.start!(name: @livebook, epmd: {:fixed, port}, args: ["-connect_all", "false"])
+    assert TestNode.call(l, Node, :connect, [a.name])
+    TestNode.trace_calls(a, [{:erpc, :multicall, 5}])
+    doctor = Task.async(fn -> doctor(a) end)
+    # The members have been asked once.
+    assert_receive {:from_node, _, {:trace, _, :call, {:erpc, :multicall, _}}}, 5_000
+    assert TestNode.call(l, Node, :connect, [b.name])
+    assert %{verdict: :connected} = Task.await(doctor)
   end
 
   defp swallow!(ip, port),
