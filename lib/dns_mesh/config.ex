@@ -56,7 +56,8 @@ defmodule DNSMesh.Config do
      "the cookie, where DNSMesh starts distribution."},
     {:name_timeout, "`5_000`", "an integer from 0 to 86400000 (milliseconds)",
      "milliseconds that `start_link/1` waits for the name this node is about to take, so that what starts after it sees " <>
-       "it; 0 for not at all."},
+       "it; 0 for not at all. While no name server answers, a machine's only address is taken towards their end (with 0 " <>
+       "after 4 s), and no sooner: another one may be about to come up."},
     {:naming, "as this node is named", ":address or :name",
      "whether peers are named by `:address` (`app@10.0.0.5`) or by `:name` (`app@app-0.svc`): by an SRV record's target, " <>
        "the host of a `basename@host` item, or the address's PTR record if it leads back to the address."},

@@ -58,6 +58,7 @@ defmodule DNSMesh.Error do
   | `{:bad_basename, text}` | that part is not letters, digits, `_` and `-` |
   | `{:not_local, ip}`, `{:wrong_family, ip}` | the address given is on no interface of this machine; it is not of the IP version this node's distribution speaks |
   | `{:no_interface, name}`, `{:no_subnet, text}`, `{:no_address_in, variable}` | no interface of that name, no own address in that network, no address in that environment variable |
+  | `:unanswered` | this machine has one address, and no name server has answered yet: it may not be the one that the peers know |
   | `{:undecided, candidates}` | several addresses, and nothing tells which one the peers reach |
   | `:no_address`, `{:interfaces, text}` | no interface that is up has an address of the right IP version; the operating system does not tell |
   | `{:wrong_proto, family}` | an `:inet6` address on a VM booted for IPv4, or the other way round |
@@ -145,6 +146,7 @@ defmodule DNSMesh.Error do
           | {:no_interface, String.t()}
           | {:no_subnet, String.t()}
           | {:no_address_in, String.t()}
+          | :unanswered
           | :no_address
           | {:undecided, [map()]}
           | {:interfaces, String.t()}
@@ -290,6 +292,11 @@ defmodule DNSMesh.Error do
 
   def message({:no_address_in, variable}),
     do: "the environment variable #{variable} holds no IP address: set it, or correct :address"
+
+  def message(:unanswered),
+    do:
+      "no name server has answered yet, and this machine's only address need not be the one that the peers know: it is " <>
+        "taken if none answers within :name_timeout"
 
   def message({:undecided, candidates}) do
     "several addresses, and nothing tells which one the peers reach: " <>

@@ -5,7 +5,7 @@ defmodule DNSMesh.Lookups do
   # Three kinds of outcome, never mixed: records; a conclusive "nobody" (no such name, or no records of the type); and
   # a failure, which says nothing about names at all.
 
-  alias DNSMesh.{Answer, Problems, Query, Resolver}
+  alias DNSMesh.{Answer, IP, Problems, Query, Resolver}
 
   @nobody [:nxdomain, :no_records]
 
@@ -54,6 +54,23 @@ defmodule DNSMesh.Lookups do
   defp last_listed(%{answer: nil}), do: []
   defp last_listed(%{failure: {%{reason: reason}, _at}}) when reason in @nobody, do: []
   defp last_listed(%{answer: {answer, _at}}), do: Answer.listed(answer)
+
+  @doc """
+  Whether any name server has answered, be it that there is nobody. Where nothing is asked of one, an address or a source
+  counts; beside one, what is written down here says nothing of the network.
+  """
+  @spec answered?(t()) :: boolean()
+  def answered?(lookups) do
+    case Enum.reject(lookups.entries, &(elem(&1.key, 1) == :names or literal?(&1))) do
+      [] -> Enum.any?(lookups.entries, &conclusive?/1)
+      asked -> Enum.any?(asked, &conclusive?/1)
+    end
+  end
+
+  defp literal?(%{key: {%Query{host: host}, _type}}), do: IP.parse(host) != :error
+
+  defp conclusive?(%{answer: answer, failure: failure}),
+    do: answer != nil or (failure != nil and nobody?(elem(failure, 0)))
 
   @doc "Whether a failure is the conclusive statement that there is nobody."
   @spec nobody?(Resolver.failure()) :: boolean()

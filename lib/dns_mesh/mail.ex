@@ -25,6 +25,7 @@ defmodule DNSMesh.Mail do
           | {:waited, reference()}
           | {:wake, at :: integer()}
           | :fill
+          | :name_guess
           | :name_late
           | {:nodeup, NodeName.t(), :visible | :hidden}
           | {:nodedown, NodeName.t(), :visible | :hidden | nil, reason :: term()}
@@ -75,7 +76,7 @@ defmodule DNSMesh.Mail do
   def info({:DOWN, ref, :process, _pid, reason}) when is_reference(ref), do: {:ended, ref, reason}
   def info({:EXIT, pid, reason}) when is_pid(pid), do: {:exit, pid, reason}
   def info({:wake, at}) when is_integer(at), do: {:wake, at}
-  def info(own) when own in [:fill, :name_late], do: own
+  def info(own) when own in [:fill, :name_guess, :name_late], do: own
 
   # Our own node coming up is no peer.
   def info({event, node, _info}) when event in [:nodeup, :nodedown] and node == node(),

@@ -18,6 +18,7 @@ defmodule DNSMesh.Naming do
   defstruct [
     :state,
     :since,
+    :guess_at,
     :basename,
     :option,
     :address,
@@ -32,6 +33,8 @@ defmodule DNSMesh.Naming do
   @type t :: %__MODULE__{
           state: :off | :seeking | :starting | :named,
           since: integer(),
+          # When the only address there is will do though nobody has answered.
+          guess_at: integer() | nil,
           basename: String.t() | nil,
           option: term(),
           address: address() | nil,
@@ -46,9 +49,17 @@ defmodule DNSMesh.Naming do
   @spec off(integer()) :: t()
   def off(now), do: %__MODULE__{state: :off, since: now}
 
-  @spec seek(String.t() | nil, option :: term(), integer()) :: t()
-  def seek(basename, option, now),
-    do: %__MODULE__{state: :seeking, since: now, basename: basename, option: option}
+  @doc "`patience` is how long an answer is waited for, where there is nothing else to go by."
+  @spec seek(String.t() | nil, option :: term(), integer(), patience :: non_neg_integer()) :: t()
+  def seek(basename, option, now, patience \\ 0) do
+    %__MODULE__{
+      state: :seeking,
+      since: now,
+      guess_at: now + patience,
+      basename: basename,
+      option: option
+    }
+  end
 
   @doc "Whether it is time to look for an address, `heard?` all lookups that count or not: an option needs none."
   @spec ready?(t(), heard? :: boolean(), integer()) :: boolean()
@@ -56,6 +67,16 @@ defmodule DNSMesh.Naming do
     do: (heard? or naming.option != nil) and (naming.retry_at == nil or now >= naming.retry_at)
 
   def ready?(_naming, _heard?, _now), do: false
+
+  @doc """
+  Whether an address is the only one so far, and no more: a failed lookup is no evidence, and the network that the peers
+  are in may be about to come up (`docker network connect` after the start, an overlay).
+  """
+  @spec premature?(t(), address(), answered? :: boolean(), integer()) :: boolean()
+  def premature?(%__MODULE__{state: :seeking} = naming, address, answered?, now),
+    do: address.because == :only_address and not answered? and now < naming.guess_at
+
+  def premature?(_naming, _address, _answered?, _now), do: false
 
   @doc """
   What each item has listed so far, and what it lists now. A capped answer (Route 53 gives eight) lists others each time,
@@ -95,6 +116,10 @@ defmodule DNSMesh.Naming do
       do: {%{naming | obstacle: {:undecided, candidates}}, []},
       else: refused(naming, {:undecided, candidates}, now)
   end
+
+  @doc "There is one address, and no answer."
+  @spec unanswered(t()) :: t()
+  def unanswered(naming), do: %{naming | obstacle: :unanswered}
 
   @doc "The ladder ended in a reason: an option that names no address of this machine, say."
   @spec refused(t(), DNSMesh.Error.reason(), integer()) :: {t(), [Problems.effect()]}

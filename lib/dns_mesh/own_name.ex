@@ -37,11 +37,17 @@ defmodule DNSMesh.OwnName do
   def new(config, now) do
     naming =
       if wanted?(config),
-        do: Naming.seek(basename(config), config.address, now),
+        do: Naming.seek(basename(config), config.address, now, patience(config)),
         else: Naming.off(now)
 
     %__MODULE__{naming: naming, config: config}
   end
+
+  @doc "Milliseconds after which the only address will do: in time for the name, which `start_link/1` waits for."
+  @spec patience(Config.t()) :: non_neg_integer()
+  # Nobody waits for the name then, so that there is no hurry.
+  def patience(%{name_timeout: 0}), do: patience(Config.blank())
+  def patience(%{name_timeout: timeout}), do: div(timeout * 4, 5)
 
   @doc "What is known where no instance runs: nothing but this machine."
   @spec nobody() :: {t(), Lookups.t()}
@@ -77,7 +83,7 @@ defmodule DNSMesh.OwnName do
         own |> note(Naming.refused(own.naming, own.config.fault, now)) |> give_up()
 
       true ->
-        decide(own, Lookups.listed(lookups, own.naming.basename), now)
+        decide(own, lookups, now)
     end
   end
 
@@ -119,8 +125,14 @@ defmodule DNSMesh.OwnName do
         heard = Naming.union(own.heard, Lookups.listed(lookups, basename))
 
         with :ok <- sound(own.config),
-             {:undecided, candidates} <- ladder(own.config, heard),
-             do: {:error, {:undecided, candidates}}
+             {:ok, address} <- ladder(own.config, heard) do
+          if Naming.premature?(own.naming, address, Lookups.answered?(lookups), now()),
+            do: {:error, :unanswered},
+            else: {:ok, address}
+        else
+          {:undecided, candidates} -> {:error, {:undecided, candidates}}
+          {:error, reason} -> {:error, reason}
+        end
     end
   end
 
@@ -140,19 +152,24 @@ defmodule DNSMesh.OwnName do
 
   ## Deciding
 
-  defp decide(own, listed, now) do
+  defp decide(own, lookups, now) do
+    listed = Lookups.listed(lookups, own.naming.basename)
     own = %{own | heard: Naming.union(own.heard, listed)}
 
-    if Naming.ready?(own.naming, listed != :not_yet, now), do: climb(own, now), else: {own, []}
+    if Naming.ready?(own.naming, listed != :not_yet, now),
+      do: climb(own, Lookups.answered?(lookups), now),
+      else: {own, []}
   end
 
-  defp climb(own, now) do
+  defp climb(own, answered?, now) do
     with {:ok, basename} <- known(own.naming.basename),
          {:ok, address} <- ladder(own.config, own.heard),
+         false <- Naming.premature?(own.naming, address, answered?, now),
          {:ok, name} <- NodeName.derive(basename, address.ip) do
       {_pid, monitor} = Start.run(name, address.ip, own.config.cookie)
       {%{own | naming: Naming.starting(own.naming, address, name), start: monitor}, []}
     else
+      true -> {%{own | naming: Naming.unanswered(own.naming)}, []}
       {:undecided, candidates} -> note(own, Naming.undecided(own.naming, candidates, now))
       {:error, reason} -> note(own, Naming.refused(own.naming, reason, now))
     end
@@ -202,6 +219,8 @@ defmodule DNSMesh.OwnName do
     own = %{own | naming: naming}
     {if(coming?(own), do: own, else: let_go(own)), effects}
   end
+
+  defp now, do: System.monotonic_time(:millisecond)
 
   defp kind(reason) when is_tuple(reason), do: elem(reason, 0)
   defp kind(reason), do: reason

@@ -97,9 +97,10 @@ defmodule DNSMesh.Poller do
       own_name: OwnName.new(config, now())
     }
 
-    _ =
-      if OwnName.pending?(state.own_name),
-        do: Process.send_after(self(), :name_late, config.name_timeout)
+    if OwnName.pending?(state.own_name) do
+      _ = Process.send_after(self(), :name_guess, OwnName.patience(config))
+      _ = Process.send_after(self(), :name_late, config.name_timeout)
+    end
 
     state
   end
@@ -200,6 +201,8 @@ defmodule DNSMesh.Poller do
   defp heard({:ended, ref, reason}, %{own_name: %{start: ref}} = state),
     do: own_name(state, OwnName.started(state.own_name, reason, now()))
 
+  # The only address will do now.
+  defp heard(:name_guess, state), do: consider_name(state)
   defp heard(:name_late, state), do: own_name(state, OwnName.late(state.own_name, now()))
   defp heard(:fill, state), do: roster(%{state | fill?: false}, :fill)
 

@@ -13,15 +13,15 @@ defmodule DNSMesh.NamingTest do
       )
 
   test "is ready when all that count have been heard, or at once with an option" do
-    naming = Naming.seek("app", nil, 0)
+    naming = Naming.seek("app", nil, 0, 4_000)
     refute Naming.ready?(naming, false, 0)
     assert Naming.ready?(naming, true, 0)
-    assert Naming.ready?(Naming.seek("app", {:literal, {10, 0, 0, 5}}, 0), false, 0)
+    assert Naming.ready?(Naming.seek("app", {:literal, {10, 0, 0, 5}}, 0, 4_000), false, 0)
     refute Naming.ready?(Naming.off(0), true, 0)
   end
 
   test "is not ready while it starts, once it is named, and for a pause after a failure" do
-    starting = Naming.starting(Naming.seek("app", nil, 0), @address, "app@10.0.0.5")
+    starting = Naming.starting(Naming.seek("app", nil, 0, 4_000), @address, "app@10.0.0.5")
     refute Naming.ready?(starting, true, 1)
     {named, _} = Naming.named(starting, "app@10.0.0.5", 2)
     refute Naming.ready?(named, true, 3)
@@ -31,8 +31,21 @@ defmodule DNSMesh.NamingTest do
     assert Naming.ready?(failed, true, 5_002)
   end
 
+  test "the only address is premature until there is an answer, or for as long as there is patience" do
+    naming = Naming.seek("app", nil, 0, 4_000)
+    only = %{@address | because: :only_address}
+    assert Naming.premature?(naming, only, false, 3_999)
+    refute Naming.premature?(naming, only, true, 0)
+    refute Naming.premature?(naming, only, false, 4_000)
+
+    for because <- [:option, :in_answer, :route_to_peer, :platform_hint],
+        do: refute(Naming.premature?(naming, %{@address | because: because}, false, 0))
+
+    refute Naming.premature?(Naming.off(0), only, false, 0)
+  end
+
   test "undecided is worth a word after 30 s, with the candidates and the option" do
-    naming = Naming.seek("app", nil, 0)
+    naming = Naming.seek("app", nil, 0, 4_000)
     assert told(Naming.undecided(naming, [@address], 29_999)) == []
 
     assert [{:raised, :no_own_address, {:undecided, [@address]} = reason}] =
@@ -45,7 +58,7 @@ defmodule DNSMesh.NamingTest do
   end
 
   test "a failure is told once for each kind, and not again when its text changes" do
-    starting = Naming.starting(Naming.seek("app", nil, 0), @address, "app@10.0.0.5")
+    starting = Naming.starting(Naming.seek("app", nil, 0, 4_000), @address, "app@10.0.0.5")
     {naming, _} = first = Naming.failed(starting, {:start_failed, "one"}, 100, 0)
     assert [{:raised, :name_not_taken, {:start_failed, "one"}}] = told(first)
     {naming, _} = second = Naming.failed(naming, {:start_failed, "two"}, 100, 200)
@@ -56,13 +69,13 @@ defmodule DNSMesh.NamingTest do
   end
 
   test "the name clears what was in its way" do
-    starting = Naming.starting(Naming.seek("app", nil, 0), @address, "app@10.0.0.5")
+    starting = Naming.starting(Naming.seek("app", nil, 0, 4_000), @address, "app@10.0.0.5")
     {naming, _} = Naming.failed(starting, :epmd_silent, 100, 0)
     assert [{:cleared, :name_not_taken, nil}] = told(Naming.named(naming, "app@10.0.0.5", 200))
   end
 
   test "the name clears all that was in its way, and is kept" do
-    {naming, _} = Naming.refused(Naming.seek("app", nil, 0), :no_address, 0)
+    {naming, _} = Naming.refused(Naming.seek("app", nil, 0, 4_000), :no_address, 0)
     starting = Naming.starting(naming, @address, "app@10.0.0.5")
     assert %{state: :starting, address: @address, name: "app@10.0.0.5"} = starting
     {failed, _} = Naming.failed(starting, :epmd_silent, 100, 1)
@@ -81,7 +94,7 @@ defmodule DNSMesh.NamingTest do
   end
 
   test "that it is late is told, and what it waits for is known at any time" do
-    naming = Naming.seek("app", nil, 0)
+    naming = Naming.seek("app", nil, 0, 4_000)
     assert [{:raised, :name_late, nil}] = told(Naming.late(naming, 5_000))
     assert Naming.obstacle(naming) =~ "have not answered yet"
   end
@@ -121,6 +134,42 @@ defmodule DNSMesh.NamingTest do
         |> done({@plain, :a}, error(:nxdomain))
 
       assert Lookups.listed(lookups, "app") == {:ok, [[], [{10, 0, 0, 2}, {10, 0, 0, 3}]]}
+    end
+
+    @literal %Query{text: "10.0.0.9", host: "10.0.0.9"}
+    @folder %Query{text: "dir:/nodes", source: {DNSMesh.Directory, "/nodes"}}
+
+    test "is an answer of any name that is asked for; what is written down is one where nothing is asked" do
+      for {keys, results, answered?} <- [
+            {[{@plain, :a}], [], false},
+            {[{@plain, :a}], [{{@plain, :a}, error(:timeout)}], false},
+            {[{@plain, :a}], [{{@plain, :a}, error(:servfail)}], false},
+            {[{@plain, :a}], [{{@plain, :a}, error(:nxdomain)}], true},
+            {[{@plain, :a}], [{{@plain, :a}, error(:no_records)}], true},
+            {[{@plain, :a}], [{{@plain, :a}, ok(1)}], true},
+            {[{@plain, :a}], [{{@plain, :a}, ok(1)}, {{@plain, :a}, error(:timeout)}], true},
+            # One of several, of whichever basename.
+            {[{@plain, :a}, {@ours, :a}], [{{@ours, :a}, ok(1)}], true},
+            {[{@plain, :a}, {@foreign, :a}], [{{@foreign, :a}, error(:nxdomain)}], true},
+            {[{@foreign, :a}], [{{@foreign, :a}, error(:refused)}], false},
+            # No name server's word.
+            {[{@literal, :a}], [{{@literal, :a}, ok(1)}], true},
+            {[{@literal, :a}, {@plain, :a}], [{{@literal, :a}, ok(1)}], false},
+            {[{@folder, :names}],
+             [{{@folder, :names}, {:ok, %Answer{records: [], ttl: nil, name: nil, server: ""}}}],
+             true},
+            {[{@folder, :names}], [{{@folder, :names}, error(:timeout)}], false},
+            {[{@folder, :names}, {@plain, :a}],
+             [{{@folder, :names}, {:ok, %Answer{records: [], ttl: nil, name: nil, server: ""}}}],
+             false}
+          ] do
+        lookups =
+          Enum.reduce(results, Lookups.new(keys, 5_000), fn {key, result}, lookups ->
+            done(lookups, key, result)
+          end)
+
+        assert Lookups.answered?(lookups) == answered?, inspect({keys, results})
+      end
     end
 
     test "stays through a failure, and ends with a conclusive nobody" do

@@ -2,7 +2,7 @@ defmodule DNSMesh.Test.NodeRelay do
   @moduledoc """
   The way back from a test node to the test: `:peer` carries calls there, but no messages here.
 
-  A TCP connection on loopback between two processes. The near one (`start/1`, in the test's VM) keeps the node's
+  A connection between two processes, by a file: a node in a network of its own has it too. The near one (`start/1`, in the test's VM) keeps the node's
   log lines and hands everything else to the test process; the far one (`join/2`, in the node) sends each log
   event, and each message that it gets itself.
   """
@@ -15,10 +15,10 @@ defmodule DNSMesh.Test.NodeRelay do
   ## In the test's VM
 
   @doc "Starts the near end. `owner` gets `{:from_node, label, message}`."
-  @spec start(owner :: pid) :: {:ok, pid, :inet.port_number()}
+  @spec start(owner :: pid) :: {:ok, pid, path :: String.t()}
   def start(owner) do
     {:ok, pid} = GenServer.start(__MODULE__, owner)
-    {:ok, pid, GenServer.call(pid, :port)}
+    {:ok, pid, GenServer.call(pid, :path)}
   end
 
   @doc "The label under which the owner gets the node's messages."
@@ -43,23 +43,30 @@ defmodule DNSMesh.Test.NodeRelay do
 
   @impl true
   def init(owner) do
-    {:ok, listener} = :gen_tcp.listen(0, [:binary, ip: {127, 0, 0, 1}, packet: 4, active: false])
-    {:ok, port} = :inet.port(listener)
+    unique = "#{System.pid()}_#{System.unique_integer([:positive])}"
+    path = Path.join(System.tmp_dir!(), "dns_mesh_relay_#{unique}")
+
+    {:ok, listener} =
+      :gen_tcp.listen(0, [:binary, ifaddr: {:local, path}, packet: 4, active: false])
+
     Process.monitor(owner)
     relay = self()
 
     spawn_link(fn ->
       # The listener closes with the relay when the node never came up.
-      with {:ok, socket} <- :gen_tcp.accept(listener, 60_000),
+      accepted = :gen_tcp.accept(listener, 60_000)
+      File.rm(path)
+
+      with {:ok, socket} <- accepted,
            :ok <- :gen_tcp.controlling_process(socket, relay),
            do: :inet.setopts(socket, active: true)
     end)
 
-    {:ok, %{owner: owner, listener: listener, port: port, label: nil, logs: [], waiting: []}}
+    {:ok, %{owner: owner, listener: listener, path: path, label: nil, logs: [], waiting: []}}
   end
 
   @impl true
-  def handle_call(:port, _from, state), do: {:reply, state.port, state}
+  def handle_call(:path, _from, state), do: {:reply, state.path, state}
   def handle_call({:label, label}, _from, state), do: {:reply, :ok, %{state | label: label}}
   def handle_call(:logs, _from, state), do: {:reply, Enum.reverse(state.logs), state}
   def handle_call(:clear_logs, _from, state), do: {:reply, :ok, %{state | logs: []}}
@@ -103,8 +110,8 @@ defmodule DNSMesh.Test.NodeRelay do
   @handler :dns_mesh_test_relay
 
   @doc "Starts the far end, the node's log handler, and a supervisor for `start_child/1`."
-  @spec join(:inet.port_number()) :: :ok
-  def join(port) do
+  @spec join(path :: String.t()) :: :ok
+  def join(path) do
     caller = self()
 
     relay =
@@ -112,8 +119,7 @@ defmodule DNSMesh.Test.NodeRelay do
         Process.flag(:trap_exit, true)
         Process.register(self(), __MODULE__)
 
-        {:ok, socket} =
-          :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, packet: 4, active: false])
+        {:ok, socket} = :gen_tcp.connect({:local, path}, 0, [:binary, packet: 4, active: false])
 
         {:ok, supervisor} =
           DynamicSupervisor.start_link(strategy: :one_for_one, max_restarts: 1_000)

@@ -54,7 +54,7 @@ defmodule DNSMesh.Test.TestNode do
   """
   @spec start(keyword) :: {:ok, t} | {:error, term}
   def start(opts \\ []) do
-    {:ok, relay, relay_port} = NodeRelay.start(self())
+    {:ok, relay, relay_path} = NodeRelay.start(self())
     inetrc = write_inetrc(opts[:hosts])
 
     options = %{
@@ -72,7 +72,7 @@ defmodule DNSMesh.Test.TestNode do
 
     case booted do
       {:ok, peer} ->
-        {:ok, set_up(peer, relay, relay_port, opts)}
+        {:ok, set_up(peer, relay, relay_path, opts)}
 
       {:error, reason} ->
         GenServer.stop(relay)
@@ -212,7 +212,7 @@ defmodule DNSMesh.Test.TestNode do
     :exit, reason -> {:error, reason}
   end
 
-  defp set_up(peer, relay, relay_port, opts) do
+  defp set_up(peer, relay, relay_path, opts) do
     # A VM that hangs in here must not outlive the test either.
     os_pid = peer |> :peer.call(:os, :getpid, []) |> List.to_string()
     name = :peer.call(peer, :erlang, :node, [])
@@ -229,7 +229,7 @@ defmodule DNSMesh.Test.TestNode do
     NodeRelay.label(relay, node.label)
     {:ok, _} = call(node, :application, :ensure_all_started, [:elixir])
     {:ok, _} = call(node, :application, :ensure_all_started, [:logger])
-    :ok = call(node, NodeRelay, :join, [relay_port])
+    :ok = call(node, NodeRelay, :join, [relay_path])
     node
   end
 

@@ -91,11 +91,13 @@ pub(crate) fn own_job(own: Own, variable: Variables<'_>) -> Result<Job, Failure>
     let own = with_variables(own, variable)?;
     let items = items(&own, variable)?;
     let basename = own.basename.or_else(|| variable("RELEASE_NAME"));
-    let hosts = items
-        .into_iter()
-        .filter_map(|item| host(item, basename.as_deref()));
+    let hosts = |ours| {
+        let items = items.iter().cloned();
+        items.filter_map(|item| host(item, ours)).collect()
+    };
     Ok(Job {
-        hosts: hosts.collect(),
+        hosts: hosts(basename.as_deref()),
+        others: hosts(None),
         request: Request {
             option: own
                 .address
@@ -342,10 +344,7 @@ mod tests {
             let told = match own {
                 Ok(own) => own.basename.unwrap_or_else(|| text(own.address.unwrap())),
                 Err(failure) => {
-                    assert!(
-                        failure.to_string().contains(name),
-                        "{failure}"
-                    );
+                    assert!(failure.to_string().contains(name), "{failure}");
                     assert_eq!(failure, job_failure(&all), "{case}");
                     "bad".into()
                 }

@@ -27,6 +27,9 @@ const MAX_KNOWN: usize = dns_mesh::answer::MAX_RECORDS;
 pub(crate) struct Job {
     /// The names that count, in the order of the query.
     pub(crate) hosts: Vec<String>,
+    /// Where none counts, the names of other basenames: their answers say nothing of this machine
+    /// but that its network is up.
+    pub(crate) others: Vec<String>,
     /// Its `answers` are what this module finds.
     pub(crate) request: Request,
     pub(crate) nameservers: Vec<SocketAddr>,
@@ -40,14 +43,21 @@ pub(crate) async fn address(job: &Job) -> Result<IpAddr, Failure> {
         ..Settings::default()
     });
     let mut names = job.names();
+    let only_an_answer_is_missing = |outcome: &Result<OwnAddress, NoAddress>| {
+        let because = Because::OnlyAddress;
+        matches!(outcome, Ok(OwnAddress::Found { because: found, .. }) if *found == because)
+    };
+    if job.hosts.is_empty() && !only_an_answer_is_missing(&own_address(&job.request)) {
+        names.clear();
+    }
     loop {
         if let Some(ip) = round(job, &resolver, &mut names, deadline).await {
             return Ok(ip);
         }
         let is_last = Instant::now() + PAUSE >= deadline;
         let line = match own_address(&job.request_with(&names)) {
-            Ok(OwnAddress::Found { candidate, .. }) => {
-                if is_last || !is_premature(candidate.ip, &names) {
+            Ok(OwnAddress::Found { candidate, because }) => {
+                if is_last || !is_premature(candidate.ip, because, &names) {
                     return Ok(candidate.ip);
                 }
                 None
@@ -77,6 +87,8 @@ struct Name<'a> {
     known: Vec<IpAddr>,
     failure: Option<dns_mesh::Failure>,
     is_settled: bool,
+    /// Whether it ever had an answer, be it that there is nobody.
+    is_answered: bool,
 }
 
 impl Job {
@@ -93,7 +105,12 @@ impl Job {
             None => vec![Family::Inet, Family::Inet6],
         };
         let mut names = Vec::new();
-        for (item, host) in self.hosts.iter().enumerate() {
+        let asked = if self.hosts.is_empty() {
+            &self.others
+        } else {
+            &self.hosts
+        };
+        for (item, host) in asked.iter().enumerate() {
             let kinds = if is_service(host) {
                 vec![Kind::Services(families.clone())]
             } else {
@@ -109,6 +126,7 @@ impl Job {
                 known: vec![],
                 failure: None,
                 is_settled: false,
+                is_answered: false,
             }));
         }
         names
@@ -117,7 +135,9 @@ impl Job {
     fn request_with(&self, names: &[Name<'_>]) -> Request {
         let mut answers = vec![vec![]; self.hosts.len()];
         for name in names {
-            answers[name.item].extend(&name.known);
+            if let Some(answer) = answers.get_mut(name.item) {
+                answer.extend(&name.known);
+            }
         }
         Request {
             answers,
@@ -182,6 +202,10 @@ async fn round(
 impl Name<'_> {
     fn settle(&mut self, outcome: Result<Answer, dns_mesh::Failure>) {
         self.is_settled = true;
+        self.is_answered |= match &outcome {
+            Ok(_) => true,
+            Err(failure) => failure.reason.is_conclusive(),
+        };
         match outcome {
             Ok(answer) => {
                 self.failure = None;
@@ -206,8 +230,16 @@ fn ips(records: Records) -> Vec<IpAddr> {
     }
 }
 
-/// Whether an IPv6 address was found only because the server failed to say about IPv4.
-fn is_premature(ip: IpAddr, names: &[Name<'_>]) -> bool {
+/// Whether the only address there is was found because no server has answered, or an IPv6 one
+/// because the server failed to say about IPv4: a network may be about to come up.
+fn is_premature(ip: IpAddr, because: Because, names: &[Name<'_>]) -> bool {
+    // An address that is written down needs no server.
+    let is_asked = |name: &&Name<'_>| name.host.parse::<IpAddr>().is_err();
+    let mut asked = names.iter().filter(is_asked).peekable();
+    let is_unheard = asked.peek().is_some() && !asked.any(|name| name.is_answered);
+    if because == Because::OnlyAddress && is_unheard {
+        return true;
+    }
     let has_failed = |name: &Name<'_>| {
         let failure = name.failure.as_ref();
         failure.is_some_and(|failure| !failure.reason.is_conclusive())

@@ -328,14 +328,97 @@ fn a_folder_alone() {
     });
 }
 
-/// With one address there is nothing to choose, DNS or not.
+/// With one address there is nothing to choose, in the end: while nobody answers, another one may
+/// be about to come.
 #[test]
 fn no_dns_at_all() {
     alone("own::no_dns_at_all", ONE_NETWORK, || async {
-        let line = "node-name --basename app --query app.internal --nameserver 127.0.0.1:1";
-        program(line).prints("app@10.0.0.5\n");
-        let line = "node-name --basename app --query dir:/no/such/folder";
-        program(line).prints("app@10.0.0.5\n");
+        for query in [
+            "app.internal",
+            "other@app.internal",
+            "10.0.0.9,app.internal",
+        ] {
+            let line = format!("node-name --basename app --family 4 --query {query} --timeout 700");
+            let ended = program(&format!("{line} --nameserver 127.0.0.1:1")).run();
+            // With an address that is written down the way to it decides.
+            let is_waited_for = !query.starts_with("10");
+            assert_eq!(
+                (ended.status, &*ended.out),
+                (0, "app@10.0.0.5\n"),
+                "{query}"
+            );
+            let waited = ended.took >= Duration::from_millis(400);
+            assert_eq!(waited, is_waited_for, "{query}: {:?}", ended.took);
+        }
+        // Nobody to ask.
+        for query in ["dir:/no/such/folder", "10.0.0.5"] {
+            let line = format!("node-name --basename app --query {query} --family 4");
+            let ended = program(&line).run();
+            assert_eq!(
+                (ended.status, &*ended.out),
+                (0, "app@10.0.0.5\n"),
+                "{query}"
+            );
+            assert!(ended.took < Duration::from_secs(3), "{:?}", ended.took);
+        }
+    });
+}
+
+/// Any answer will do, also that there is nobody, or about another basename.
+#[test]
+fn the_only_address_waits_for_an_answer() {
+    let test = "own::the_only_address_waits_for_an_answer";
+    alone(test, ONE_NETWORK, || async {
+        for query in [
+            "app.internal",
+            "silent.internal,app.internal",
+            "other@app.internal",
+        ] {
+            let failures = AtomicUsize::new(0);
+            let server = Server::start(move |question| match &*question.name {
+                "silent.internal" => question.code(ResponseCode::ServFail),
+                _ if failures.fetch_add(1, Ordering::SeqCst) < 4 => {
+                    question.code(ResponseCode::ServFail)
+                }
+                _ => question.none(ResponseCode::NXDomain, 5),
+            })
+            .await;
+            let line = format!("address --basename app --family 4 --query {query}");
+            let ended = program(&line).asking(&server).run();
+            assert_eq!((ended.status, &*ended.out), (0, "10.0.0.5\n"), "{query}");
+            let asked = server.names();
+            let asked = asked.iter().filter(|name| *name == "app.internal").count();
+            assert_eq!(asked, 5, "{query}: it asks until there is an answer");
+        }
+    });
+}
+
+/// A container that is connected to its network after its start, whose servers are there.
+#[test]
+fn an_address_that_comes_late() {
+    let script = format!("{TWO_NETWORKS}\nip addr del 10.1.0.5/24 dev v1");
+    alone("own::an_address_that_comes_late", &script, || async {
+        let questions = AtomicUsize::new(0);
+        let server =
+            Server::start(
+                move |question| match questions.fetch_add(1, Ordering::SeqCst) {
+                    0..4 => question.code(ResponseCode::ServFail),
+                    4 => {
+                        let add = ["addr", "add", "10.1.0.5/24", "dev", "v1"];
+                        let added = std::process::Command::new("ip").args(add).status();
+                        assert!(added.unwrap().success());
+                        question.code(ResponseCode::ServFail)
+                    }
+                    _ => question.answer(vec![ip(&question.name, "10.1.0.5")]),
+                },
+            )
+            .await;
+        let line = "node-name --basename app --query app.internal --family 4";
+        program(line).asking(&server).prints("app@10.1.0.5\n");
+        program(line)
+            .env("POD_IP", "10.0.0.5")
+            .asking(&Server::start(|question| question.code(ResponseCode::ServFail)).await)
+            .prints("app@10.0.0.5\n");
     });
 }
 
