@@ -102,7 +102,7 @@ defmodule DNSMesh.Test.StrangeMail do
   defp info(pid, parent) do
     one_of([
       {one_of([:poll, :deadline, :waited, :wake]), term()},
-      one_of([:poll, :fill, :name_late, :timeout]),
+      one_of([:poll, :fill, :name_guess, :name_late, :timeout]),
       {make_ref(), term()},
       {make_ref(), {one_of([:ok, :error]), term()}},
       {:DOWN, one_of([make_ref(), nil, term()]), one_of([:process, :port, term()]), term(),
