@@ -103,7 +103,7 @@ defmodule DNSMesh do
 
     %{
       id: id,
-      start: {__MODULE__, :start_link, [opts]},
+      start: {__MODULE__, :start_link, [Options.hide_cookie(opts)]},
       type: :worker,
       restart: :permanent,
       shutdown: 5_000

@@ -3,7 +3,7 @@ defmodule DNSMesh.Config do
   # The options: one table for their documentation, defaults and checks, and the struct they become. Nothing else in
   # the library reads an option.
 
-  alias DNSMesh.{Cookie, Distribution, IP, NodeName, Options, Query, Resolver, Variables}
+  alias DNSMesh.{Cookie, Distribution, IP, NodeName, Options, Query, Resolver, Secret, Variables}
 
   @types [:a, :aaaa, :srv]
   @day 86_400_000
@@ -107,7 +107,7 @@ defmodule DNSMesh.Config do
           name: atom(),
           distribution: :auto | :manual,
           address: address() | nil,
-          cookie: String.t() | nil,
+          cookie: Secret.t() | nil,
           name_timeout: non_neg_integer(),
           naming: :address | :name | nil,
           ask_first: boolean(),
@@ -242,7 +242,7 @@ defmodule DNSMesh.Config do
 
       :error ->
         raise ArgumentError,
-              "expected #{inspect(key)} to be #{expected(key)}, got: #{inspect(value)}"
+              "expected #{inspect(key)} to be #{expected(key)}, got: #{Options.show(key, value)}"
     end
   end
 
@@ -267,8 +267,16 @@ defmodule DNSMesh.Config do
   defp cast(:naming, value), do: check(value in [nil, :address, :name], value)
   defp cast(:name_timeout, ms), do: check(is_integer(ms) and ms in 0..@day, ms)
   defp cast(:cookie, nil), do: {:ok, nil}
-  defp cast(:cookie, cookie) when is_atom(cookie), do: cast(:cookie, Atom.to_string(cookie))
-  defp cast(:cookie, cookie), do: check(is_binary(cookie) and Cookie.check(cookie) == :ok, cookie)
+
+  # By its ticket from here on: what is made of the options goes into states and reports.
+  defp cast(:cookie, cookie) do
+    text = with atom when is_atom(atom) <- Secret.reveal(cookie), do: Atom.to_string(atom)
+
+    if is_binary(text) and Cookie.check(text) == :ok,
+      do: {:ok, Secret.hide(text)},
+      else: :error
+  end
+
   defp cast(:address, nil), do: {:ok, nil}
 
   defp cast(:address, {:interface, name}) when is_binary(name) and name != "",

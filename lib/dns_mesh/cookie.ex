@@ -4,16 +4,19 @@ defmodule DNSMesh.Cookie do
   # a file that is there. OTP would make one up and write it to a file: that joins nobody, and is guessable.
 
   @type source :: :option | :boot_flag | :environment | {:file, String.t()}
-  @type fault :: :no_cookie | {:bad_cookie, :empty | :too_long}
+  @type fault :: :no_cookie | {:bad_cookie, :empty | :too_long | :no_text}
 
   # As far as OTP takes an atom.
   @max 255
 
+  alias DNSMesh.Secret
+
   @doc "The cookie to set after the start (`nil`: the VM has it by itself), and where it comes from."
-  @spec find(String.t() | nil) :: {:ok, String.t() | nil, source()} | {:error, fault()}
+  @spec find(Secret.t() | String.t() | nil) ::
+          {:ok, String.t() | nil, source()} | {:error, fault()}
   def find(option) do
     cond do
-      option != nil -> checked(option, :option)
+      option != nil -> checked(Secret.reveal(option), :option)
       boot_flag?() -> {:ok, nil, :boot_flag}
       cookie = System.get_env("RELEASE_COOKIE") -> checked(cookie, :environment)
       file = Enum.find(files(), &File.regular?/1) -> {:ok, nil, {:file, file}}
@@ -22,7 +25,7 @@ defmodule DNSMesh.Cookie do
   end
 
   @doc "The cookie itself, which the VM would take if it were distributed."
-  @spec text(String.t() | nil) :: {:ok, String.t()} | {:error, fault()}
+  @spec text(Secret.t() | String.t() | nil) :: {:ok, String.t()} | {:error, fault()}
   def text(option) do
     case find(option) do
       {:ok, nil, :boot_flag} -> {:ok, boot_flag()}
@@ -42,8 +45,14 @@ defmodule DNSMesh.Cookie do
   @spec check(String.t()) :: :ok | {:error, fault()}
   def check(""), do: {:error, {:bad_cookie, :empty}}
 
-  def check(cookie),
-    do: if(String.length(cookie) > @max, do: {:error, {:bad_cookie, :too_long}}, else: :ok)
+  def check(cookie) do
+    cond do
+      # No atom can be made of it; and what fails in trying shows it.
+      not String.valid?(cookie) -> {:error, {:bad_cookie, :no_text}}
+      String.length(cookie) > @max -> {:error, {:bad_cookie, :too_long}}
+      true -> :ok
+    end
+  end
 
   defp checked(cookie, source), do: with(:ok <- check(cookie), do: {:ok, cookie, source})
 

@@ -44,7 +44,7 @@ defmodule DNSMesh.Doctor do
   defp name!(other) do
     raise ArgumentError,
           "expected the name of an instance, an atom (or options: DNSMesh.doctor(query: \"app.internal\")), " <>
-            "got: #{inspect(other)}"
+            "got: #{Options.shape(other)}"
   end
 
   # The options of start_link/1 are for a query that is examined by itself: an instance has its own.
@@ -55,10 +55,9 @@ defmodule DNSMesh.Doctor do
     own!(:exit, own, [true, false])
 
     case {Keyword.has_key?(own, :query), options} do
-      {false, [{key, value} | _]} ->
+      {false, [{key, _value} | _]} ->
         raise ArgumentError,
-              "unknown option #{inspect(key)}, expected one of #{inspect(@keys)} (and beside :query those of start_link/1), " <>
-                "got: #{inspect(value)}"
+              "unknown option #{inspect(key)}, expected one of #{inspect(@keys)} (and beside :query those of start_link/1)"
 
       _its_own ->
         {own, options}

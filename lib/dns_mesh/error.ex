@@ -62,7 +62,7 @@ defmodule DNSMesh.Error do
   | `{:undecided, candidates}` | several addresses, and nothing tells which one the peers reach |
   | `:no_address`, `{:interfaces, text}` | no interface that is up has an address of the right IP version; the operating system does not tell |
   | `{:wrong_proto, family}` | an `:inet6` address on a VM booted for IPv4, or the other way round |
-  | `:no_cookie`, `{:bad_cookie, why}` | no cookie, or one that is empty or longer than 255 characters |
+  | `:no_cookie`, `{:bad_cookie, why}` | no cookie, or one that is empty, longer than 255 characters or not UTF-8 |
   | `:epmd_absent`, `:epmd_silent`, `:epmd_port_taken`, `:epmd_missing`, `{:epmd_failed, text}` | epmd is not running under `-start_epmd false`, does not answer, another program holds its port, it is not installed, it does not start |
   | `:duplicate_name` | another node of this basename is registered at this machine's epmd |
   | `{:port_taken, text}`, `{:start_failed, text}` | the distribution port is taken; distribution does not start |
@@ -152,7 +152,7 @@ defmodule DNSMesh.Error do
           | {:interfaces, String.t()}
           | {:wrong_proto, :inet | :inet6}
           | :no_cookie
-          | {:bad_cookie, :empty | :too_long}
+          | {:bad_cookie, :empty | :too_long | :no_text}
           | :epmd_absent
           | :epmd_silent
           | :epmd_port_taken
@@ -327,6 +327,9 @@ defmodule DNSMesh.Error do
 
   def message({:bad_cookie, :too_long}),
     do: "the cookie is longer than 255 characters: shorten it"
+
+  def message({:bad_cookie, :no_text}),
+    do: "the cookie is not UTF-8 text: set RELEASE_COOKIE or :cookie to one of letters and digits"
 
   def message(:epmd_absent),
     do:

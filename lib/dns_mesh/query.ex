@@ -6,6 +6,8 @@ defmodule DNSMesh.Query do
   alias DNSMesh.{Directory, NodeName, Resolver, Static}
   alias DNSMesh.Source.Runner
 
+  # The argument of a source may hold a password.
+  @derive {Inspect, except: [:source]}
   @enforce_keys [:text]
   defstruct [:text, :host, :basename, :source]
 

@@ -112,6 +112,9 @@ defmodule DNSMesh.Resolver do
     ref = make_ref()
     :ok = Native.greet(ref, targets, caller, timeout)
     ref
+  rescue
+    # Without the stack trace, in which the arguments stand, and the cookie among them.
+    error -> reraise(error, [])
   end
 
   @spec result({:ok, map()} | {:error, failure()}) :: result()

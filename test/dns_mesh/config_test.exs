@@ -1,7 +1,7 @@
 defmodule DNSMesh.ConfigTest do
   use ExUnit.Case, async: true
 
-  alias DNSMesh.{Config, Query}
+  alias DNSMesh.{Config, Query, Secret}
 
   defp config!(opts), do: Config.new!([query: "app.internal"] ++ opts, nil)
 
@@ -145,7 +145,6 @@ defmodule DNSMesh.ConfigTest do
           address: {:env, nil},
           cookie: "",
           cookie: :"",
-          cookie: 1,
           name_timeout: -1,
           name_timeout: :infinity,
           max_peers: 0,
@@ -227,7 +226,7 @@ defmodule DNSMesh.ConfigTest do
              ]
 
       assert config.basename == "my_app-2"
-      assert config.cookie == "secret"
+      assert Secret.reveal(config.cookie) == "secret"
       assert config.address == {:subnet, {{10, 0, 0, 0}, 8}}
     end
   end

@@ -3,7 +3,7 @@ defmodule DNSMesh.Distribution.Start do
   # Starting distribution under the derived name, step by step, in a process of its own: several steps may wait, and
   # the Poller must not. DNSMesh never stops distribution, not even what it started here.
 
-  alias DNSMesh.{Cookie, Distribution, Epmd, IP, NodeName}
+  alias DNSMesh.{Cookie, Distribution, Epmd, IP, NodeName, Secret}
 
   @type fault ::
           Cookie.fault()
@@ -15,12 +15,19 @@ defmodule DNSMesh.Distribution.Start do
           | {:start_failed, String.t()}
 
   @doc "Starts it; a monitored process whose end is `{:started, outcome}`."
-  @spec run(NodeName.t(), IP.t(), cookie :: String.t() | nil) :: {pid(), reference()}
+  @spec run(NodeName.t(), IP.t(), cookie :: Secret.t() | nil) :: {pid(), reference()}
   def run(name, ip, cookie) do
-    spawn_monitor(fn -> exit({:started, start(name, ip, cookie)}) end)
+    spawn_monitor(fn -> exit({:started, start_or_say(name, ip, cookie)}) end)
   end
 
-  @spec start(NodeName.t(), IP.t(), String.t() | nil) ::
+  # Not by its end: that would be told with the arguments of what failed, and the cookie is one.
+  defp start_or_say(name, ip, cookie) do
+    start(name, ip, cookie)
+  catch
+    kind, reason -> {:error, {:start_failed, Exception.format_banner(kind, reason)}}
+  end
+
+  @spec start(NodeName.t(), IP.t(), Secret.t() | nil) ::
           {:ok, :inet.port_number() | nil} | {:error, fault()}
   def start(name, ip, cookie) do
     with :ok <- proto(ip),

@@ -71,7 +71,7 @@ defmodule Mix.Tasks.DnsMesh.Doctor do
       _unknown ->
         Mix.raise(
           "expected mix dns_mesh.doctor [QUERY] [--json] [--basename NAME] [--cookie COOKIE] [--nameserver ADDRESS] " <>
-            "[--address ADDRESS] [--timeout MS], got: #{Enum.join(arguments, " ")}",
+            "[--address ADDRESS] [--timeout MS], got: #{DNSMesh.Options.show_arguments(arguments)}",
           exit_status: @misused
         )
     end

@@ -30,7 +30,7 @@ defmodule Mix.Tasks.DnsMesh.Status do
 
   use Mix.Task
 
-  alias DNSMesh.{Cookie, Error, NodeName}
+  alias DNSMesh.{Cookie, Error, NodeName, Options}
 
   @switches [cookie: :string, name: :string, json: :boolean]
   @timeout 10_000
@@ -62,7 +62,7 @@ defmodule Mix.Tasks.DnsMesh.Status do
 
       _unknown ->
         Mix.raise(
-          "expected mix dns_mesh.status [NODE] [--cookie COOKIE] [--name INSTANCE] [--json], got: #{Enum.join(arguments, " ")}"
+          "expected mix dns_mesh.status [NODE] [--cookie COOKIE] [--name INSTANCE] [--json], got: #{Options.show_arguments(arguments)}"
         )
     end
   end
@@ -89,7 +89,8 @@ defmodule Mix.Tasks.DnsMesh.Status do
   defp cookie(options) do
     case Cookie.find(options[:cookie]) do
       {:ok, cookie, _where} -> cookie
-      {:error, _none} -> Mix.raise("there is no cookie: give that of the node with --cookie")
+      {:error, :no_cookie} -> Mix.raise("there is no cookie: give that of the node with --cookie")
+      {:error, fault} -> Mix.raise(Error.message(fault))
     end
   end
 
