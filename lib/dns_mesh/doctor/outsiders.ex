@@ -23,14 +23,16 @@ defmodule DNSMesh.Doctor.Outsiders do
   @doc "Nothing is asked where `global` does not cut, and of nobody but listed peers that are linked."
   @spec add(Facts.t(), remembered(), guarded? :: boolean(), until :: integer()) :: Facts.t()
   def add(%{alive?: true} = facts, {cuts, suspects}, true, until) do
-    found =
-      case split(facts, until) do
-        [] -> []
-        perhaps_on_their_way_in -> again(perhaps_on_their_way_in, facts, until)
-      end
+    first = split(facts, until)
+    {suspected, perhaps_on_their_way_in} = Enum.split_with(first, &(&1.name in suspects))
 
-    left = for name <- suspects -- Enum.map(found, & &1.name), one = suspect(name, facts), do: one
-    %{facts | outsiders: Enum.sort_by(found ++ left, & &1.name), cuts: cuts}
+    settled =
+      if perhaps_on_their_way_in == [],
+        do: [],
+        else: again(perhaps_on_their_way_in, facts, until)
+
+    others = for name <- suspects -- names(first), one = suspect(name, facts), do: one
+    %{facts | outsiders: Enum.sort_by(suspected ++ settled ++ others, & &1.name), cuts: cuts}
   end
 
   def add(facts, _remembered, _guarded?, _until), do: facts
@@ -38,8 +40,7 @@ defmodule DNSMesh.Doctor.Outsiders do
   defp again(before, facts, until) do
     Process.sleep(min(@settled, max(until - now(), 0)))
     members = for node <- Node.list(), do: Atom.to_string(node)
-    still = split(%{facts | members: members}, until)
-    for one <- still, Enum.any?(before, &(&1.name == one.name)), do: one
+    for one <- split(%{facts | members: members}, until), one.name in names(before), do: one
   end
 
   defp split(facts, until) do
@@ -63,6 +64,8 @@ defmodule DNSMesh.Doctor.Outsiders do
       {true, []} -> nil
     end
   end
+
+  defp names(outsiders), do: Enum.map(outsiders, & &1.name)
 
   defp known(facts), do: [facts.node | for(peer <- facts.peers ++ facts.selves, do: peer.name)]
 
