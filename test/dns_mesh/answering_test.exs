@@ -34,7 +34,8 @@ defmodule DNSMesh.AnsweringTest do
           {:ok, :ok, 9_999},
           {{:silent, :port}, :silent, 9_999},
           {{:dead, :refused}, :dead, -1},
-          {{:silent, :not_tried}, :unknown, -1}
+          {{:silent, :not_tried}, :unknown, -1},
+          {{:silent, :lost}, :unknown, -1}
         ] do
       {answering, _} = ask({:reach, @c}, :one, 0)
       {answering, [told]} = Answering.learnt(answering, %{@c => {verdict, nil}}, 0)
@@ -46,6 +47,29 @@ defmodule DNSMesh.AnsweringTest do
       end
 
       assert {_, [{:check, [@c]}]} = ask(answering, {:reach, @c}, :two, kept + 1)
+    end
+  end
+
+  test "10 s are as long where the clock stands below zero" do
+    start = -576_460_751_000
+    {answering, []} = Answering.learnt(%Answering{}, %{@c => {:ok, 9_100}}, start)
+    assert {_, [{:reply, :one, _}]} = ask(answering, {:reach, @c}, :one, start + 9_999)
+    assert {_, [{:check, [@c]}]} = ask(answering, {:reach, @c}, :one, start + 10_000)
+  end
+
+  test "who asks about several is answered when all are known, what is no name left out" do
+    for members <- [[@a, @b], []] do
+      silent = if members == [], do: ["a name", @a, @b], else: [@a, @b]
+      question = {:members, "app@10.0.0.8", silent}
+
+      {answering, [{:check, [@a, @b]}]} =
+        ask(%Answering{}, question, :one, 0, me(members: members))
+
+      {answering, []} = Answering.learnt(answering, %{@a => {:ok, 1}}, 1)
+      {answering, effects} = Answering.learnt(answering, %{@b => {{:dead, :refused}, nil}}, 2)
+      answers = Map.new(silent, &{&1, %{@a => :ok, @b => :dead}[&1] || :unknown})
+      assert effects == [reply(:one, {:members, members, answers})]
+      assert answering.pending == []
     end
   end
 

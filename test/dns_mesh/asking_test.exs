@@ -1028,6 +1028,57 @@ defmodule DNSMesh.AskingTest do
       end
     end
 
+    # Monotonic time begins far below zero, and nothing may depend on where it stands.
+    test "the same history gives the same effects at any time" do
+      for n <- 1..100 do
+        :rand.seed(:exsss, n)
+        {history, effects} = recorded(Roster.new(config(), n), 60)
+        assert Enum.any?(effects, &(&1 != []))
+
+        for start <- [-576_460_751_000, 576_460_751_000] do
+          {again, _} =
+            Enum.map_reduce(history, Roster.new(config(), n), fn {at, event}, roster ->
+              {roster, effects} = Roster.handle(roster, event, start + at)
+              {effects, roster}
+            end)
+
+          assert again == effects, "seed #{n}"
+        end
+      end
+    end
+
+    # A random history in which what is asked is answered, and what each event of it brought about.
+    defp recorded(roster, length) do
+      first = {{0, {:round, world()}}, []}
+      {roster, []} = Roster.handle(roster, {:round, world()}, 0)
+
+      {_, _, _, past} =
+        Enum.reduce(1..length, {roster, 0, [], [first]}, fn _, {roster, now, asked, past} ->
+          now = now + Enum.random([0, 1, 50, 400, 5_000, 30_000])
+
+          seen = %{
+            probing: :probe in asked,
+            question: Enum.find(asked, &match?({_kind, _target}, &1))
+          }
+
+          event = random_event(seen)
+          {roster, effects} = Roster.handle(roster, event, now)
+          asked = Enum.reject(asked, &answered?(&1, event)) ++ Enum.flat_map(effects, &question/1)
+          {roster, now, asked, [{{now, event}, effects} | past]}
+        end)
+
+      past |> Enum.reverse() |> Enum.unzip()
+    end
+
+    defp question({:probe, _targets}), do: [:probe]
+    defp question({kind, target, _more}) when kind in [:ask, :look], do: [{kind, target}]
+    defp question(_effect), do: []
+
+    defp answered?(:probe, {:probed, _found}), do: true
+    defp answered?({:ask, target}, {:asked, target, _answers}), do: true
+    defp answered?({:look, target}, {:looked, target, _outcome}), do: true
+    defp answered?(_question, _event), do: false
+
     defp history(_roster, _now, 0, _seen, _seed), do: :ok
 
     defp history(roster, now, left, seen, seed) do

@@ -231,6 +231,37 @@ defmodule DNSMesh.RosterTest do
       assert [%{name: "web@10.0.0.2"}] = Roster.peers(roster)
     end
 
+    test "under another basename to come: names made with the old one are gone, but who is dialled or linked" do
+      unnamed = &world(distribution: undistributed(), basename: &1, naming?: true)
+      start = [{0, {:round, unnamed.("one")}}, {1, {:answer, :q, nil, [ip(2)]}}]
+      {roster, _} = play(Roster.new(config(), 1), start)
+      assert [%{name: "one@10.0.0.2"}] = Roster.peers(roster)
+      {same, _} = play(roster, [{2, {:round, unnamed.("one")}}])
+      assert [%{name: "one@10.0.0.2"}] = Roster.peers(same)
+      {other, _} = play(roster, [{2, {:round, unnamed.("two")}}])
+      assert Roster.peers(other) == []
+
+      {dialled, _} =
+        play(dialled(), [
+          {1, {:answer, :q, nil, [ip(2), ip(3), ip(4)]}},
+          {2, {:joined, "app@10.0.0.3", true}},
+          {3, {:joined, "app@10.0.0.4", false}}
+        ])
+
+      other =
+        world(
+          distribution: distribution(node: "web@10.0.0.1", basename: "web"),
+          connected: ["app@10.0.0.3"]
+        )
+
+      {other, _} = play(dialled, [{4, {:round, other}}])
+
+      assert for(peer <- Roster.peers(other), do: {peer.name, peer.state}) == [
+               {"app@10.0.0.2", :joining},
+               {"app@10.0.0.3", :connected}
+             ]
+    end
+
     test "under another name: what was answered before counts no more, till it is answered anew" do
       other = distribution(node: "web@10.0.0.1", basename: "web")
       answer = {:answer, :q, "old", [ip(2)]}
@@ -413,6 +444,103 @@ defmodule DNSMesh.RosterTest do
              for({_, %{problem: :unreachable} = d} <- told(effects, [:problem, :raised]), do: d)
   end
 
+  describe "of the peers" do
+    @all for n <- 20..59, do: "app@10.0.0.#{n}"
+
+    defp listed(overrides \\ []) do
+      {roster, _} =
+        play(Roster.new(config(overrides), 1), [
+          {0, {:round, world()}},
+          {1, {:answer, :q, nil, [ip(1), {127, 0, 0, 1}] ++ Enum.map(20..59, &ip/1)}},
+          {2, {:joined, "app@10.0.0.20", true}},
+          {3, {:joined, "app@10.0.0.21", false}}
+        ])
+
+      roster
+    end
+
+    test "all are told in order; this node is none of them, though listed" do
+      names = for peer <- Roster.peers(listed()), do: peer.name
+      assert names == ["app@10.0.0.1"] ++ @all ++ ["app@127.0.0.1"]
+      assert Roster.counts(listed()) == %{peers: 41, connected: 1}
+    end
+
+    test "those could be connected and are not that are neither refused nor this node" do
+      assert Roster.unconnected(listed()) == tl(@all)
+    end
+
+    test "what nobody outside looks at stays inside" do
+      {roster, [_]} =
+        play(listed(), [{4, {:answer, :public, nil, [{8, 8, 8, 8}]}}]) |> told_only()
+
+      seen = Roster.seen(roster)
+      fresh = Roster.new(config(), 1)
+      kept = &Map.take(&1, [:answers, :world, :problems, :asking])
+      assert kept.(seen) == kept.(fresh)
+      assert seen.peers == roster.peers
+    end
+
+    defp told_only({roster, effects}), do: {roster, raised(effects)}
+
+    test "many that come or go at once are told in order, each once" do
+      ups = for name <- @all, do: {4, {:nodeup, name, :visible}}
+      {roster, _} = play(listed(), [{3, {:round, world(connected: ["app@10.0.0.20"])}}] ++ ups)
+      {roster, effects} = play(roster, [{5, {:round, world(connected: @all)}}])
+      assert [{%{joined: 39}, %{joined: joined, left: []}}] = told(effects, [:peers, :changed])
+      assert joined == tl(@all)
+
+      # One comes back and goes twice before the next round.
+      downs = for name <- @all, do: {6, {:nodedown, name, :visible, :disconnect}}
+
+      again = [
+        {7, {:nodeup, hd(@all), :visible}},
+        {8, {:nodedown, hd(@all), :visible, :disconnect}}
+      ]
+
+      {_, effects} = play(roster, downs ++ again ++ again ++ [{9, {:round, world()}}])
+      assert [{%{left: 40, joined: 1}, %{left: @all}}] = told(effects, [:peers, :changed])
+    end
+  end
+
+  test "where nobody is asked nothing is waited for" do
+    {roster, _} =
+      play(Roster.new(config(), 1), [{0, {:round, world()}}, {1, {:answer, :q, nil, [ip(2)]}}])
+
+    assert Roster.wake_at(put_in(roster.asking.wake_at, 5)) == nil
+
+    {asks, _} =
+      play(Roster.new(config(ask_first: true), 1), [{0, {:round, world(guarded?: true)}}])
+
+    assert Roster.wake_at(put_in(asks.asking.wake_at, 5)) == 5
+  end
+
+  test "what is said of strangers changes nothing" do
+    {roster, _} = play(Roster.new(config(), 1), [{0, {:round, world()}}])
+
+    for event <- [
+          {:leaving, "x@h"},
+          {:nodedown, "x@h", :visible, :disconnect},
+          {:nodedown, "x@h", :hidden, :disconnect},
+          {:nodeup, "x@h", :hidden}
+        ],
+        do: assert(play(roster, [{1, event}]) == {roster, []})
+  end
+
+  test "a link that a round does not find is lost, and one that it finds is there, without a word from the VM" do
+    {roster, effects} =
+      play(linked_to_peer(), [{5_000, {:round, world(connected: ["app@10.0.0.3"])}}])
+
+    assert joins(effects) == ["app@10.0.0.2"]
+    assert roster.connected == MapSet.new(["app@10.0.0.3"])
+    # Who comes and goes is told by nodeup and nodedown, which may be in the mailbox still.
+    assert told(effects, [:peers, :changed]) == []
+
+    {_, effects} =
+      play(roster, [{5_001, {:nodeup, "app@10.0.0.3", :visible}}, {5_002, {:round, world()}}])
+
+    assert told(effects, [:peers, :changed]) == []
+  end
+
   describe "a hidden link" do
     defp linked_to_peer do
       play(Roster.new(config(), 1), [
@@ -427,6 +555,67 @@ defmodule DNSMesh.RosterTest do
       before = linked_to_peer()
       {roster, []} = play(before, [{9, {:nodedown, "app@10.0.0.2", :hidden, :disconnect}}])
       assert roster == before
+    end
+
+    test "that becomes a visible one is a link, and news" do
+      there = world(connected: ["app@10.0.0.2"], hidden: ["app@10.0.0.2"])
+
+      {roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, there}},
+          {1, {:answer, :q, nil, [ip(2)]}},
+          {2, {:nodeup, "app@10.0.0.2", :visible}}
+        ])
+
+      assert {roster.hidden, told(effects, [:peers, :changed])} == {MapSet.new(), []}
+      {roster, effects} = play(roster, [{3, {:round, world(connected: ["app@10.0.0.2"])}}])
+      assert [{_, %{joined: ["app@10.0.0.2"], left: []}}] = told(effects, [:peers, :changed])
+
+      # A visible one that is told of twice is none.
+      {_, effects} =
+        play(roster, [
+          {4, {:nodeup, "app@10.0.0.2", :visible}},
+          {5, {:round, world(connected: ["app@10.0.0.2"])}}
+        ])
+
+      assert told(effects, [:peers, :changed]) == []
+    end
+
+    test "of a stranger that lasts is no news, neither when it comes nor when it goes; a peer's is" do
+      shell = "rem-1-app@10.0.0.1"
+      names = [shell, "app@10.0.0.2", "app@10.0.0.3"]
+      there = world(connected: names, hidden: names -- ["app@10.0.0.3"])
+
+      {roster, effects} =
+        play(Roster.new(config(), 1), [
+          {0, {:round, world()}},
+          {1, {:answer, :q, nil, [ip(2), ip(3)]}},
+          {5_000, {:round, there}},
+          {10_000, {:round, there}}
+        ])
+
+      assert roster.hidden == MapSet.new([shell, "app@10.0.0.2"])
+      # The visible one is told of by its nodeup.
+      assert [{_, %{joined: ["app@10.0.0.2"], left: []}}] = told(effects, [:peers, :changed])
+
+      {_, effects} =
+        play(roster, [
+          {10_001, {:nodedown, shell, :hidden, :connection_closed}},
+          {10_002, {:nodedown, "app@10.0.0.2", :hidden, :connection_closed}},
+          {15_000, {:round, world(connected: ["app@10.0.0.3"])}}
+        ])
+
+      assert [{_, %{left: ["app@10.0.0.2"], joined: []}}] = told(effects, [:peers, :changed])
+    end
+
+    test "that was there before this node looked is a link at once" do
+      there = world(connected: ["app@10.0.0.2"], hidden: ["app@10.0.0.2"])
+
+      {roster, _} =
+        play(Roster.new(config(), 1), [{0, {:round, there}}, {1, {:answer, :q, nil, [ip(2)]}}])
+
+      assert %Peer{state: :connected} = state(roster, "app@10.0.0.2")
+      assert roster.hidden == MapSet.new(["app@10.0.0.2"])
     end
 
     test "that lasted ends as any other link does" do
@@ -688,6 +877,20 @@ defmodule DNSMesh.RosterTest do
         :rand.seed(:exsss, :erlang.phash2(seed))
         history = history(Enum.random(5..60))
         assert_invariants(Roster.new(config(max_peers: 20), n), history, inspect(seed))
+      end
+    end
+
+    # Monotonic time begins far below zero, and nothing may depend on where it stands.
+    test "the same history gives the same effects at any time" do
+      for n <- 1..100 do
+        :rand.seed(:exsss, n)
+        history = history(40)
+        {_, effects} = play(Roster.new(config(), n), history)
+
+        for start <- [-576_460_751_000, 576_460_751_000] do
+          later = for {at, event} <- history, do: {start + at, event}
+          assert {_, ^effects} = play(Roster.new(config(), n), later)
+        end
       end
     end
 

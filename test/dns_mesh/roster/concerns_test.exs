@@ -117,11 +117,14 @@ defmodule DNSMesh.Roster.ConcernsTest do
                {:unreachable_for, "y@h", ["app@10.0.0.5"]}
              ]
 
-      # Once more at the first doubling, each counted once a round.
-      {_, effects} = look(before, 5_000)
-
-      assert [2, 2, 2] =
-               for({:event, [:problem, :raised], mention, _} <- effects, do: mention.times)
+      # Once more at each doubling, each counted once a round.
+      for {at, times} <- [{5_000, 2}, {10_000, 3}], reduce: before do
+        before ->
+          {before, effects} = look(before, at)
+          mentions = for {:event, [:problem, :raised], mention, _} <- effects, do: mention.times
+          assert mentions == [times, times, times]
+          before
+      end
 
       {_, effects} = look(%{before | peers: roster([hd(peers)]).peers}, 1)
       over = told({nil, effects}, :cleared) |> Enum.map(&{&1.because, &1.member}) |> Enum.sort()
