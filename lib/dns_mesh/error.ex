@@ -16,7 +16,8 @@ defmodule DNSMesh.Error do
   | `{:no_tcp, why}` | a reply that is cut short over UDP, being too long for it, and TCP is `:refused`, `:silent`, `:closed` (before the answer is there) or `{:unreachable, text}` |
   | `{:network, text}` | the name server cannot be reached; the operating system's words |
   | `{:bad_name, why}` | not a name one can ask for; nothing was sent |
-  | `:panicked`, `:dropped`, `{:runtime, text}`, `:lost_reply` | a fault of DNSMesh itself: please report it |
+  | `{:runtime, text}` | the operating system gave no thread to ask by; its words. Tried again with each lookup |
+  | `:panicked`, `:dropped`, `:lost_reply` | a fault of DNSMesh itself: please report it |
   | `{:not_loaded, text}` | the native library could not be loaded |
   | `{:raised, text}`, `{:bad_return, text}` | the `:resolver` or source module raised, or returned something else than addresses or names |
   | `{:source, text}` | a source (`DNSMesh.Source`) says why it has no names; its own words |
@@ -194,7 +195,11 @@ defmodule DNSMesh.Error do
   def message(:dropped),
     do: "the resolver dropped the lookup; this is a bug in DNSMesh, please report it"
 
-  def message({:runtime, text}), do: "the resolver's thread could not be started (#{text})"
+  def message({:runtime, text}),
+    do:
+      "the resolver's thread could not be started (#{text}): raise the limit of threads (ulimit -u, or the container's limit " <>
+        "of pids); it is tried again"
+
   def message({:not_loaded, text}), do: text
 
   def message(:lost_reply),

@@ -6,7 +6,7 @@ defmodule DNSMesh.NativeTest do
   use ExUnit.Case
 
   alias DNSMesh.Native
-  alias DNSMesh.Test.{Await, NativeLookup, Ports, ScriptedDNS, TestNode}
+  alias DNSMesh.Test.{Await, Mesh, NativeLookup, Ports, ScriptedDNS, TestNode}
 
   import NativeLookup, only: [ask: 2, ask: 3, open: 1, open: 2, reason: 1]
 
@@ -284,6 +284,38 @@ defmodule DNSMesh.NativeTest do
       end
     end
 
+    test "no thread is to be had: a reply all the same, the VM and the instance live, and it is tried again" do
+      # Root has as many as it likes; as another user it reads the tests' files all the same.
+      as_nobody =
+        if System.cmd("id", ["-u"]) == {"0\n", 0},
+          do: ~w(setpriv --reuid 64321 --inh-caps +dac_override --ambient-caps +dac_override),
+          else: ["env"]
+
+      dns = dns()
+      node = TestNode.start!(within: as_nobody)
+      server = ScriptedDNS.nameserver(dns)
+      assert TestNode.call(node, Native, :check_name, ["app.internal"]) == :ok
+      {most, 0} = System.cmd("prlimit", ~w(--nproc --output HARD --noheadings --raw))
+      limit_threads(as_nobody, node, "1")
+
+      for _ <- 1..2 do
+        assert {:error, %{reason: {:runtime, text}, name: "app.internal", server: nil}} =
+                 open_and_ask(node, [server], "app.internal")
+
+        assert text =~ "Resource temporarily unavailable" or text =~ "WouldBlock"
+      end
+
+      pid = Mesh.start!(node, query: "app.internal", nameservers: [ScriptedDNS.address(dns)])
+      failed? = &match?({:error, {:runtime, _}}, &1.result)
+      Mesh.await(node, [:lookup, :stop], DNSMesh, failed?)
+      assert {:warning, line} = TestNode.await_log(node, ~r/app\.internal/)
+      assert line =~ "thread"
+
+      limit_threads(as_nobody, node, String.trim(most))
+      Mesh.await(node, [:lookup, :stop], DNSMesh, &(&1.result == :ok))
+      assert Mesh.pid(node) == pid
+    end
+
     test "the VM halts in the middle of many lookups, with the status it was told" do
       for {module, function, args} <- [
             {:erlang, :halt, [3]},
@@ -441,6 +473,12 @@ defmodule DNSMesh.NativeTest do
 
   defp ones(mask) do
     for(part <- Tuple.to_list(mask), <<(bit::1 <- <<part::16>>)>>, bit == 1, do: bit) |> length()
+  end
+
+  # A user may set the limits of what runs as the same user.
+  defp limit_threads([program | arguments], node, count) do
+    prlimit = ["prlimit", "--pid", node.os_pid, "--nproc=#{count}:"]
+    assert {_, 0} = System.cmd(program, arguments ++ prlimit)
   end
 
   defp one_try_of_a_second do

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 
 use crate::reply::Reply;
 
@@ -26,7 +26,7 @@ pub(crate) fn panic_in_encode(name: &[u8]) {
 }
 
 /// Takes the reply into a task that never runs to its end.
-pub(crate) fn drop_task(runtime: &Runtime, reply: Reply, name: &[u8]) -> Option<Reply> {
+pub(crate) fn drop_task(runtime: &Handle, reply: Reply, name: &[u8]) -> Option<Reply> {
     if name != DROP {
         return Some(reply);
     }
