@@ -63,7 +63,8 @@ defmodule DNSMesh.Doctor.VerdictTest do
         next_attempt: nil,
         epmd: {:ok, ["app"]},
         door: {:ok, 9_100},
-        greeting: @joined
+        greeting: @joined,
+        unheeded: nil
       },
       Map.new(changes)
     )
@@ -258,6 +259,15 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:other_name, one(peer(@c, greeting: {:other_name, "app@172.18.0.3"})),
        "answers as app@172.18.0.3", ~s(address: "10.0.0.3", or {:subnet, "10.0.0.0/24"})},
       {:not_admitted, one(peer(@c, greeting: :not_allowed)), "net_kernel:allow/1", "add #{@a}"},
+      {:release_cookie, unheeded(:option), "the option :cookie comes first", "take the option"},
+      {:release_cookie, unheeded(:boot_flag), "--cookie (-setcookie) gives another",
+       ~s(--cookie "$RELEASE_COOKIE")},
+      {:release_cookie, unheeded(:boot_flags), "more than once", "take -setcookie out"},
+      {:release_cookie, unheeded(:dash), "it begins with -", "a letter or a digit"},
+      {:release_cookie, unheeded({:file, "/root/.erlang.cookie"}), "of /root/.erlang.cookie",
+       ~s(--cookie "$RELEASE_COOKIE" too)},
+      {:release_cookie, unheeded(:for_peer), "for that peer alone", "Node.set_cookie/2"},
+      {:release_cookie, unheeded(:set), "while the VM ran", "Node.set_cookie/1"},
       {:wrong_cookie, one(peer(@c, greeting: :wrong_cookie)), "does not take this node's cookie",
        "RELEASE_COOKIE"},
       {:not_allowed, one(barred(@c, {:refused, :not_allowed})), "not in :allow",
@@ -295,6 +305,8 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:connected, [], "2 of 2 peers connected. Nothing is wrong.", nil}
     ]
   end
+
+  defp unheeded(why), do: one(peer(@c, greeting: :wrong_cookie, unheeded: why))
 
   defp dir, do: [query: "dir:/x", type: :names]
 

@@ -3,8 +3,9 @@
 
 setups=(
   no_query not_a_child no_such_name no_records server_refuses server_silent local_name no_release_env given_names address_of_nobody
-  nobody_else not_started other_basename other_cookie epmd_dropped port_dropped port_elsewhere not_in_allow other_family
+  nobody_else not_started other_basename other_cookie cookie_twice epmd_dropped port_dropped port_elsewhere not_in_allow other_family
   service_address hidden second_name unreachable_member too_many
+  load_balancer outsider
 )
 
 no_query() {
@@ -165,6 +166,18 @@ other_cookie() {
   well 1
 }
 
+cookie_twice() {
+  sets "RELEASE_COOKIE on all nodes, and another one in vm.args"
+  hosts_list 11 12
+  host_start 2
+  host_start 1 'ERL_AFLAGS=-setcookie another'
+  sick 1 release_cookie "take -setcookie out of vm.args, ERL_AFLAGS"
+  sick 2 wrong_cookie "DNSMesh.doctor() on app@10.78.0.11 tells why"
+  host_stop 1
+  host_start 1
+  well 1
+}
+
 epmd_dropped() {
   sets "a firewall swallows epmd's port"
   hosts_list 11 12
@@ -291,4 +304,46 @@ too_many() {
   sick 1 peer_budget "max_peers"
   hosts_list 11 12 13
   well 1 2
+}
+
+load_balancer() {
+  sets "a virtual IP beside the nodes that it leads to"
+  net_ip host2 address add 10.78.0.77/32 dev lo
+  for i in 1 3; do net_ip host$i route add 10.78.0.77/32 via 10.78.0.12; done
+  hosts_list 11 12 77
+  host_start 2 DNS_MESH_ADDRESS=10.78.0.12 'MESH_OPTIONS=[address: "10.78.0.12"]'
+  host_start 1
+  sick 1 load_balancer "take 10.78.0.77 out of app.internal"
+  hosts_list 11 12
+  well 1
+  net_ip host2 address del 10.78.0.77/32 dev lo
+  for i in 1 3; do net_ip host$i route del 10.78.0.77/32; done
+}
+
+outsider() {
+  sets "a visible shell that only one node can reach"
+  hosts_list 11 12
+  host_start 1
+  host_start 2
+  await 20 "two nodes" sees_nodes 1 app@10.78.0.12
+  host_deafen 2 3
+  shell_start
+  sick 1 outsider "elixir --hidden --name livebook@10.78.0.13"
+  sick 2 outsider "elixir --hidden --name livebook@10.78.0.13"
+  host_stop 3
+  shell_start --hidden
+  await 20 "the hidden shell" sees_hidden 1 livebook@10.78.0.13
+  well 2
+  host_hear 2 3
+}
+
+# shell_start [FLAG]: on host3, and back at node 1 whenever it is cut.
+shell_start() {
+  host_exec 3 elixir "$@" --name livebook@10.78.0.13 --cookie a-secret-of-your-own -e '
+    Stream.repeatedly(fn -> Node.connect(:"app@10.78.0.11") && Process.sleep(500) end) |> Stream.run()
+  ' </dev/null >>"$hosts_folder/host3.log" 2>&1 &
+}
+
+sees_hidden() {
+  host_exec "$1" "$hosts_release/bin/app" rpc 'IO.puts(Enum.join(Node.list(:hidden), " "))' | grep -F -- "$2"
 }

@@ -316,7 +316,8 @@ defmodule DNSMesh.Doctor.Examine do
       next_attempt: nil,
       epmd: nil,
       door: nil,
-      greeting: nil
+      greeting: nil,
+      unheeded: nil
     }
   end
 

@@ -36,7 +36,9 @@ defmodule DNSMesh.Doctor.Facts do
           # What its epmd has registered.
           epmd: nil | {:ok, [String.t()]} | {:error, DNSMesh.Answer.epmd_fault()},
           door: nil | {:ok, :inet.port_number()} | {:dead | :silent, atom()},
-          greeting: nil | DNSMesh.Native.greeting()
+          greeting: nil | DNSMesh.Native.greeting(),
+          # Why this node has another cookie for it than RELEASE_COOKIE, where it does not take that.
+          unheeded: nil | DNSMesh.Cookie.unheeded()
         }
 
   @typedoc "Which members are linked to it, and which are not, as far as they could be asked."

@@ -20,8 +20,17 @@ defmodule DNSMesh.Doctor.Greetings do
 
     greetings = greet(calls, until)
     greetings = Map.merge(greetings, greet(as_ourselves(calls, greetings, facts), until))
-    %{facts | peers: for(peer <- facts.peers, do: %{peer | greeting: greetings[peer.name]})}
+
+    %{
+      facts
+      | peers: for(peer <- facts.peers, do: heard(peer, greetings[peer.name], facts, config))
+    }
   end
+
+  defp heard(peer, :wrong_cookie, %{alive?: true}, config),
+    do: %{peer | greeting: :wrong_cookie, unheeded: Cookie.unheeded(config.cookie, peer.name)}
+
+  defp heard(peer, greeting, _facts, _config), do: %{peer | greeting: greeting}
 
   # A list of those that may connect holds this node's name, and not the doctor's. Then under that, and no further than to
   # see whether it is let in.

@@ -205,7 +205,7 @@ defmodule DNSMesh.Doctor.Verdict do
   @spec ailment(Facts.peer(), Facts.t()) :: Verdicts.kind() | nil
   def ailment(peer, facts) do
     linked(peer) || barred(peer.policy) || shut(peer) || held(peer) ||
-      received(peer.greeting, facts) || waiting(peer, facts)
+      received(peer, facts) || waiting(peer, facts)
   end
 
   defp linked(%{link: :hidden}), do: :hidden
@@ -236,15 +236,16 @@ defmodule DNSMesh.Doctor.Verdict do
   defp held(%{state: :waiting, reason: :atom_budget}), do: :atom_budget
   defp held(_peer), do: nil
 
-  defp received({:other_name, name}, facts),
+  defp received(%{greeting: {:other_name, name}}, facts),
     do: if(rightful?(name, facts), do: :load_balancer, else: :other_name)
 
-  defp received(:wrong_cookie, _facts), do: :wrong_cookie
-  defp received(:not_allowed, _facts), do: :not_admitted
-  defp received(:tls, _facts), do: :tls
-  defp received(:no_node, _facts), do: :no_node
-  defp received(:silent, _facts), do: :node_silent
-  defp received({:welcome, :hidden, _cookie}, _facts), do: :hidden
+  defp received(%{greeting: :wrong_cookie, unheeded: nil}, _facts), do: :wrong_cookie
+  defp received(%{greeting: :wrong_cookie}, _facts), do: :release_cookie
+  defp received(%{greeting: :not_allowed}, _facts), do: :not_admitted
+  defp received(%{greeting: :tls}, _facts), do: :tls
+  defp received(%{greeting: :no_node}, _facts), do: :no_node
+  defp received(%{greeting: :silent}, _facts), do: :node_silent
+  defp received(%{greeting: {:welcome, :hidden, _cookie}}, _facts), do: :hidden
   defp received(_welcome, _facts), do: nil
 
   # It has its own name rightly: by that it is linked, or could be.

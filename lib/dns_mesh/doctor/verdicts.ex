@@ -38,6 +38,8 @@ defmodule DNSMesh.Doctor.Verdicts do
      "what answers at an address listed is a node that is linked, or listed, under its own name"},
     {:other_name, "a peer answers under another name"},
     {:not_admitted, "a peer has a list of nodes that may connect (`net_kernel:allow/1`)"},
+    {:release_cookie,
+     "a peer does not take this node's cookie, which is not `RELEASE_COOKIE`, though that is set"},
     {:wrong_cookie, "a peer has another cookie"},
     {:not_allowed, "a peer's address is not in `:allow`"},
     {:bad_name, "no node can have the name that is listed"},

@@ -155,10 +155,18 @@ defmodule DNSMesh.Doctor.Words.Peers do
      "add #{facts.node || "this node's name"} to that list there, or do not call net_kernel:allow/1."}
   end
 
-  def say(:wrong_cookie, peers, facts) do
+  def say(:release_cookie, [%{unheeded: why} | _] = peers, _facts) do
+    {in_force, fix} = unheeded(why)
+
+    {"#{some(peers)}: it does not take this node's cookie, and that is not RELEASE_COOKIE, which is set: #{in_force}.",
+     fix <> "."}
+  end
+
+  def say(:wrong_cookie, [peer | _] = peers, facts) do
     {"#{some(peers)}: it does not take this node's cookie.",
      "give all nodes the same one: RELEASE_COOKIE, --cookie, or the option :cookie" <>
-       "#{cookie_source(facts)}, and restart those that had another."}
+       "#{cookie_source(facts)}, and restart those that had another. Where that is so already, it is not in force on " <>
+       "one of them: DNSMesh.doctor() on #{peer.name} tells why."}
   end
 
   def say(:not_allowed, peers, facts) do
@@ -304,6 +312,40 @@ defmodule DNSMesh.Doctor.Words.Peers do
     do: " (here it is RELEASE_COOKIE's)"
 
   defp cookie_source(_facts), do: ""
+
+  defp unheeded(:option),
+    do: {"the option :cookie comes first", "take the option :cookie out, and restart this node"}
+
+  defp unheeded(:boot_flag) do
+    {"--cookie (-setcookie) gives another, and comes first",
+     "start this node with --cookie \"$RELEASE_COOKIE\", and without any other -setcookie"}
+  end
+
+  defp unheeded(:boot_flags) do
+    {"-setcookie is given more than once, and OTP heeds none of them then, but its file",
+     "take -setcookie out of vm.args, ERL_AFLAGS, ERL_FLAGS, ERL_ZFLAGS and ELIXIR_ERL_OPTIONS, for the release's own script " <>
+       "gives it once already, and restart this node"}
+  end
+
+  defp unheeded(:dash) do
+    {"it begins with -, so OTP has taken it for a flag, and a cookie of its own",
+     "set RELEASE_COOKIE on all nodes to one that begins with a letter or a digit, and restart them"}
+  end
+
+  defp unheeded({:file, path}) do
+    {"this VM was started with --name or --sname, and has the cookie of #{path}",
+     "start this node with --cookie \"$RELEASE_COOKIE\" too; or without --name and --sname, and DNSMesh takes RELEASE_COOKIE"}
+  end
+
+  defp unheeded(:for_peer) do
+    {"somebody has set a cookie for that peer alone",
+     "look for Node.set_cookie/2 in the application, take that call out, and restart this node"}
+  end
+
+  defp unheeded(:set) do
+    {"somebody has set another one while the VM ran",
+     "look for Node.set_cookie/1 and Node.set_cookie/2 in the application, take that call out, and restart this node"}
+  end
 
   defp took_cookie(%{greeting: {:welcome, _, :proved}}), do: " and takes the cookie"
   defp took_cookie(_peer), do: ""
