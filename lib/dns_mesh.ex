@@ -234,8 +234,8 @@ defmodule DNSMesh do
   Leaves the cluster, in good order: nobody is dialled any more, questions of others about this node are answered with no,
   and the members are told once that it leaves; they do not dial it for 60 s, or until it comes back by itself.
 
-  The links stay: they fall with the VM. A supervisor that stops the instance has the same done. To come back without a
-  restart of the VM, restart the instance.
+  The links stay: they fall with the VM. A supervisor that stops the instance has the same done. `status/1` and `doctor/2`
+  say from then on that it leaves. To come back without a restart of the VM, restart the instance.
   """
   @spec leave(atom()) :: :ok | {:error, :not_running}
   def leave(name \\ __MODULE__) do

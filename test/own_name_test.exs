@@ -348,10 +348,64 @@ defmodule DNSMesh.OwnNameTest do
   end
 
   test "bin/app eval stays without a name" do
-    a = unnamed!(env: [{"RELEASE_COMMAND", "eval"}])
+    a = unnamed!(env: [{"RELEASE_COMMAND", "eval"}, {"RELEASE_NAME", "app"}])
     Mesh.start!(a, options(dns!()))
     Mesh.await_rounds(a, 2)
     assert node_of(a) == :nonode@nohost
+
+    # And nobody is told to wait for one, nor to name it.
+    why = "bin/app eval runs code beside the application, and is no node"
+    assert TestNode.call(a, DNSMesh, :status, []).naming == "not distributed: " <> why
+    assert {:warning, line} = TestNode.await_log(a, ~r/this VM can join nobody/)
+    assert line =~ why <> ~s|; run it in the node instead: bin/app rpc "DNSMesh.doctor()"|
+    diagnosis = TestNode.call(a, DNSMesh, :doctor, [[print: false]])
+    assert diagnosis.verdict == :not_distributed
+    assert diagnosis.sentence =~ why
+    assert diagnosis.fix =~ ~s|bin/app rpc "DNSMesh.doctor()"|
+  end
+
+  describe "of the two IP versions" do
+    @describetag :netns
+
+    # What a VM prints in a network of its own, with one address or none.
+    defp on_a_host_with(address, flags, script) do
+      network =
+        if address do
+          "ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; " <>
+            "ip addr add #{address} dev v0 #{if address =~ ":", do: "nodad"}; "
+        end
+
+      network = ~s(set -e; #{network} exec "$@")
+      ebin = Path.join(Mix.Project.app_path(), "ebin")
+      elixir = [System.find_executable("elixir"), "-pa", ebin, "-e", script]
+      arguments = ["-n", "sh", "-c", network, "sh"] ++ elixir
+      environment = [{"ELIXIR_ERL_OPTIONS", flags}, {"DNS_CLUSTER_QUERY", nil}]
+      {said, 0} = System.cmd("unshare", arguments, env: environment, stderr_to_stdout: true)
+      said
+    end
+
+    defp doctor(options),
+      do:
+        "{:ok, _} = DNSMesh.start_link([query: ~s(10.0.0.9), name_timeout: 0] ++ #{inspect(options)}); DNSMesh.doctor()"
+
+    test "a host with IPv6 addresses alone, and a VM booted for IPv4: the flag, and nothing to bring up" do
+      said = on_a_host_with("fd00::5/64", "", doctor([]))
+      assert said =~ ~r/no name yet.*its address is an IPv6 one, but the VM was booted for IPv4/
+      assert said =~ ~s(boot it with ERL_AFLAGS="-proto_dist inet6_tcp")
+      refute said =~ "bring one up"
+    end
+
+    test "the other way round, on the interface that the option names" do
+      options = [address: {:interface, "v0"}, basename: "app"]
+      said = on_a_host_with("10.9.9.5/24", "-proto_dist inet6_tcp", doctor(options))
+      assert said =~ "its address is an IPv4 one"
+      assert said =~ "boot it without -proto_dist inet6_tcp"
+    end
+
+    test "no address at all: one has to come up" do
+      said = on_a_host_with(nil, "", "IO.inspect(DNSMesh.address())")
+      assert said =~ "{:error, :no_address}"
+    end
   end
 
   test "distribution: :manual starts nothing, and says how to" do

@@ -52,6 +52,10 @@ defmodule DNSMesh.Distribution do
     if base.alive?, do: named(base, Atom.to_string(node())), else: base
   end
 
+  @doc "Whether this VM is to be a node at all: `bin/app eval` runs code beside the application, and is none."
+  @spec expected?() :: boolean()
+  def expected?, do: System.get_env("RELEASE_COMMAND") != "eval"
+
   @doc "What it would be under that name."
   @spec as(t(), NodeName.t()) :: t()
   def as(distribution, name), do: named(%{distribution | alive?: true}, name)

@@ -7,7 +7,7 @@ defmodule DNSMesh.Doctor do
   #   Words     the sentence and the fix             (pure)
   #   Table     what was looked at                   (pure)
 
-  alias DNSMesh.{Config, Diagnosis, JSON, Options, Resolver}
+  alias DNSMesh.{Config, Diagnosis, Distribution, JSON, Options, Resolver}
   alias DNSMesh.Doctor.{Examine, Facts, Table, Verdict, Verdicts, Words}
 
   @timeout 5_000
@@ -131,7 +131,7 @@ defmodule DNSMesh.Doctor do
 
   # `bin/app eval` runs beside the application, which is another VM.
   defp missing,
-    do: if(System.get_env("RELEASE_COMMAND") == "eval", do: :apart, else: :not_running)
+    do: if(Distribution.expected?(), do: :not_running, else: :apart)
 
   defp config(name, options) do
     with :ignore <- Config.new!([name: name] ++ options), do: :unset

@@ -20,6 +20,7 @@ defmodule DNSMesh.Error do
   | `:panicked`, `:dropped`, `:lost_reply` | a fault of DNSMesh itself: please report it |
   | `{:not_loaded, text}` | the native library could not be loaded |
   | `{:raised, text}`, `{:bad_return, text}` | the `:resolver` or source module raised, or returned something else than addresses or names |
+  | `:no_names` | a list that is not DNS (`DNSMesh.Source`) has nobody in it |
   | `{:source, text}` | a source (`DNSMesh.Source`) says why it has no names; its own words |
   | `{:junk_names, count}` | a source lists so many things that cannot be the name of a node |
   | `{:folder, why, path}` | the shared folder of `DNSMesh.Directory` cannot be used, or only be read |
@@ -113,6 +114,7 @@ defmodule DNSMesh.Error do
           | :lost_reply
           | {:raised, String.t()}
           | {:bad_return, String.t()}
+          | :no_names
           | {:source, String.t()}
           | {:junk_names, pos_integer()}
           | {:folder, folder_fault(), path :: String.t()}
@@ -211,6 +213,7 @@ defmodule DNSMesh.Error do
     do:
       "its module returned #{text} instead of a list of addresses (a :resolver module) or {:ok, [\"app@10.0.0.5\"]} (a source)"
 
+  def message(:no_names), do: "nobody is in the list"
   def message({:source, text}), do: text
 
   def message({:junk_names, count}),

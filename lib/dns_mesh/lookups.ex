@@ -7,7 +7,7 @@ defmodule DNSMesh.Lookups do
 
   alias DNSMesh.{Answer, IP, Problems, Query, Resolver}
 
-  @nobody [:nxdomain, :no_records]
+  @nobody [:nxdomain, :no_records, :no_names]
 
   @enforce_keys [:entries, :interval]
   defstruct [:entries, :interval, nobody_since: %{}, problems: %Problems{}]

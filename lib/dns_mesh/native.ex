@@ -145,6 +145,7 @@ defmodule DNSMesh.Native do
           | {:undecided, [candidate(), ...]}
           | {:error,
              {:not_local | :wrong_family | :no_interface | :no_subnet | :interfaces, String.t()}
+             | {:wrong_proto, :inet | :inet6}
              | :no_address}
   def own_address(_request), do: :erlang.nif_error(:nif_not_loaded)
 
@@ -178,6 +179,20 @@ defmodule DNSMesh.Native do
     if :filename.basename(ebin) in [~c".", ~c".."],
       do: :filename.join([ebin, ~c"..", ~c"priv", @library]),
       else: :filename.join([:filename.dirname(ebin), ~c"priv", @library])
+  end
+
+  # The file that this module lies in together with others, an escript or an archive, where it comes from one.
+  @spec archive() :: String.t() | nil
+  def archive do
+    with [_ | _] = beam <- :code.which(__MODULE__),
+         beam = :filename.absname(beam),
+         above = Stream.iterate(beam, &:filename.dirname/1),
+         file when file != beam <- Enum.find(above, &:filelib.is_file/1),
+         false <- :filelib.is_dir(file) do
+      path(file)
+    else
+      _a_file_of_its_own -> nil
+    end
   end
 
   defp priv do

@@ -236,10 +236,10 @@ defmodule DNSMesh.OwnName do
 
   ## Whether, and under which basename
 
-  # `bin/app eval` runs code beside the application: as a node of its name it would take the real one's place.
+  # As a node of the application's name it would take the real one's place.
   defp wanted?(config) do
     config.resolver == nil and config.distribution == :auto and not Node.alive?() and
-      System.get_env("RELEASE_COMMAND") != "eval"
+      Distribution.expected?()
   end
 
   @doc "The part of its name before the `@`, where it has no name yet."

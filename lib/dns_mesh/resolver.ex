@@ -202,6 +202,10 @@ defmodule DNSMesh.Resolver do
   defp not_loaded(text, path, exists?) do
     what =
       cond do
+        archive = Native.archive() ->
+          "it would lie inside #{archive}, and no system loads a library from within a file: an escript, or an archive of Mix, " <>
+            "cannot carry DNSMesh; run the project as a release (mix release), or with mix run --no-halt"
+
         not exists? ->
           "it is not there; run `mix deps.compile dns_mesh --force` (or `mix compile --force`) and build the release anew"
 

@@ -6,8 +6,8 @@ defmodule DNSMesh.Status do
   `to_map/1` and `to_json/1` are for programs.
 
     * `:name` - the instance.
-    * `:state` - `:running`, or `:not_running`.
-    * `:because` - why it is not running, a sentence; `nil` while it runs.
+    * `:state` - `:running`, `:leaving` (`DNSMesh.leave/1` was called, and nobody is dialled any more) or `:not_running`.
+    * `:because` - why it is not running, or leaves, a sentence; `nil` while it runs.
     * `:node` - this node's name, a string; `nil` while it is not distributed.
     * `:naming` - what that name means for being found, a sentence.
     * `:connected` - every node this VM is linked to, sorted strings.
@@ -54,7 +54,7 @@ defmodule DNSMesh.Status do
         }
   @type t :: %__MODULE__{
           name: atom(),
-          state: :running | :not_running,
+          state: :running | :leaving | :not_running,
           because: String.t() | nil,
           node: String.t() | nil,
           naming: String.t() | nil,
@@ -73,7 +73,8 @@ defmodule DNSMesh.Status do
 
     %__MODULE__{
       name: config.name,
-      state: :running,
+      state: if(roster.leaving?, do: :leaving, else: :running),
+      because: if(roster.leaving?, do: Words.leaving()),
       node: distribution.node,
       naming: naming(distribution, own_name.naming),
       connected: Enum.sort(roster.connected),
@@ -115,7 +116,11 @@ defmodule DNSMesh.Status do
   defp naming(%{alive?: false}, %{state: :seeking} = naming),
     do: "about to take a name; #{Naming.obstacle(naming)}"
 
-  defp naming(%{alive?: false}, _naming), do: "not distributed: nobody can be joined"
+  defp naming(%{alive?: false}, _naming) do
+    if Distribution.expected?(),
+      do: "not distributed: nobody can be joined",
+      else: "not distributed: #{Words.no_node()}"
+  end
 
   defp naming(%{names: :short}, _naming), do: "a short name: so must its peers' be"
 

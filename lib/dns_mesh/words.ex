@@ -3,7 +3,7 @@ defmodule DNSMesh.Words do
   # What an event says to a person: one line, what was expected, what was got, what to do. Pure; `nil` for the many
   # events that are for machines.
 
-  alias DNSMesh.{Error, ReleaseNaming}
+  alias DNSMesh.{Distribution, Error, ReleaseNaming}
 
   @spec for_event([atom()], map(), map()) :: {:news | :warning, String.t()} | nil
   def for_event([:peers, :changed], counts, %{joined: joined, left: left} = metadata) do
@@ -42,6 +42,15 @@ defmodule DNSMesh.Words do
   end
 
   def for_event(_event, _measurements, _metadata), do: nil
+
+  @doc "What to do about a list of names that is not DNS and has nobody in it; by the item's text."
+  @spec fill_the_list(String.t()) :: String.t()
+  def fill_the_list("dir:" <> path) do
+    "look whether the other nodes run, have the same query, and see the same folder at #{path}: each keeps a file in it"
+  end
+
+  def fill_the_list(module),
+    do: "look at what #{module}.discover/2 asks, and what of it it returns: it gave an empty list"
 
   @doc "What is waited for."
   @spec awaited(DNSMesh.Waiting.goal()) :: String.t()
@@ -85,6 +94,25 @@ defmodule DNSMesh.Words do
     String.upcase(first) <> rest
   end
 
+  @doc "Why a VM that is not to be a node is none, as `Distribution.expected?/0` has it."
+  @spec no_node() :: String.t()
+  def no_node, do: "#{script()} eval runs code beside the application, and is no node"
+
+  @doc "What an instance does that has been told to leave."
+  @spec leaving() :: String.t()
+  def leaving do
+    "it leaves, for DNSMesh.leave/1 was called: it dials nobody, and for a minute the members do not dial this node; the " <>
+      "links stay until the VM stops"
+  end
+
+  @doc "Where to run instead what needs the cluster."
+  @spec ask_the_node() :: String.t()
+  def ask_the_node,
+    do:
+      "run it in the node instead: #{script()} rpc \"DNSMesh.doctor()\", once #{script()} start, or daemon, has started one"
+
+  defp script, do: "bin/#{System.get_env("RELEASE_NAME", "my_app")}"
+
   defp problem(%{problem: :lookup_failed, type: :names} = m) do
     "#{m.query} may lack nodes: #{Error.message(m.reason)}. Links stay as they are; DNSMesh goes on asking"
   end
@@ -95,8 +123,7 @@ defmodule DNSMesh.Words do
   end
 
   defp problem(%{problem: :nobody, types: [:names]} = m),
-    do:
-      "#{m.query} lists nobody. If nodes should be listed there, look whether they are, and at the spelling of the query"
+    do: "#{m.query} lists nobody. If somebody should be listed, #{fill_the_list(m.query)}"
 
   defp problem(%{problem: :nobody} = m) do
     "#{m.query} lists nobody: #{Error.message(m.reason)}#{server(m.server)}. " <>
@@ -114,10 +141,13 @@ defmodule DNSMesh.Words do
       by_host(Map.get(m, :listed_as, []))
   end
 
-  defp problem(%{problem: :not_distributed}),
-    do:
-      "this node is not distributed, so it can join nobody. " <>
-        naming_advice(ReleaseNaming.why())
+  defp problem(%{problem: :not_distributed}) do
+    if Distribution.expected?(),
+      do:
+        "this node is not distributed, so it can join nobody. " <>
+          naming_advice(ReleaseNaming.why()),
+      else: "this VM can join nobody: #{no_node()}; #{ask_the_node()}"
+  end
 
   defp problem(%{problem: :short_names} = m) do
     "this node, #{m.node}, runs with short names, and those have no dot in their host: #{some(m.peers)} cannot be joined " <>

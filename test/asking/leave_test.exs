@@ -30,6 +30,13 @@ defmodule DNSMesh.Asking.LeaveTest do
     end
 
     if leave == :leave do
+      # It says so itself, and nobody is told to wait for the next poll.
+      assert %{state: :leaving, because: because} = TestNode.call(c, DNSMesh, :status, [])
+      assert because =~ "it leaves, for DNSMesh.leave/1 was called"
+
+      assert %{verdict: :left, fix: fix} = TestNode.call(c, DNSMesh, :doctor, [[print: false]])
+      assert fix =~ "nothing, if this VM is about to stop"
+
       assert ask.({:reach, @c}) == {:dns_mesh, 1, :dead}
       assert ask.({:members, "#{a.name}", []}) == {:dns_mesh, 1, :leaving}
 

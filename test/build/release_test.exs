@@ -22,7 +22,14 @@ defmodule DNSMesh.Build.ReleaseTest do
       Supervisor.start_link(children, strategy: :one_for_one)
     end
 
-    def ask(name) do
+    # Of the escript.
+  def main([]) do
+    {:error, sentence} = DNSMesh.start_link(query: "app.internal")
+    IO.puts(sentence)
+    DNSMesh.doctor(query: "app.internal", exit: true)
+  end
+
+  def ask(name) do
       {:ok, answer} = DNSMesh.lookup(name, type: :a, nameservers: nameservers())
       IO.puts("\#{name} is \#{inspect(answer.records)}, says \#{answer.server}")
     end
@@ -48,7 +55,7 @@ defmodule DNSMesh.Build.ReleaseTest do
       run(folder, "mix", ["release"], [{"MIX_ENV", "prod"}, {"CARGO_TARGET_DIR", cargo}])
 
     assert status == 0, output
-    %{release: Path.join(folder, "_build/prod/rel/shop"), output: output}
+    %{folder: folder, release: Path.join(folder, "_build/prod/rel/shop"), output: output}
   end
 
   setup do
@@ -96,6 +103,24 @@ defmodule DNSMesh.Build.ReleaseTest do
     assert status == 0, output
     assert output =~ "app.internal is [{10, 20, 30, 40}]"
     assert output =~ "127.0.0.1 is [{127, 0, 0, 1}], says literal"
+  end
+
+  test "an escript carries no native library: it is not told to be built anew", context do
+    environment = [{"MIX_ENV", "prod"}, {"CARGO_TARGET_DIR", BuildFolder.cargo_folder()}]
+    {output, 0} = run(context.folder, "mix", ["escript.build"], environment)
+    assert output =~ "Generated escript shop"
+    file = Path.join(context.folder, "shop")
+    {said, 1} = run(context.folder, file, [], [])
+
+    for line <- String.split(said, "\n"), line =~ "cannot load" do
+      assert line =~
+               "it would lie inside #{file}, and no system loads a library from within a file"
+
+      assert line =~ "run the project as a release (mix release)"
+      refute line =~ "anew"
+    end
+
+    assert [_, _] = Regex.scan(~r/cannot load/, said)
   end
 
   # For a container that has only a shell.

@@ -133,7 +133,7 @@ defmodule DNSMesh.SourceTest do
 
   describe "without names" do
     test "an empty list says that there is nobody" do
-      assert returning({:ok, []}) == {:error, %{reason: :no_records, server: nil}}
+      assert returning({:ok, []}) == {:error, %{reason: :no_names, server: nil}}
     end
 
     test "a partial list is a failure" do
@@ -253,7 +253,7 @@ defmodule DNSMesh.SourceTest do
          end}
       )
 
-    assert {:error, %{reason: :no_records}} = returned
+    assert {:error, %{reason: :no_names}} = returned
     assert_received {:context, @context}
   end
 

@@ -59,7 +59,7 @@ defmodule DNSMesh.SourcesGuideTest do
     assert {:ok, %Answer{records: records, fault: {:junk_names, 1}}} = ask(c)
     assert Enum.map(records, & &1.name) == ["app@10.0.0.5", "app@10.0.0.6"]
     File.write!(c.path, "")
-    assert {:error, %{reason: :no_records}} = ask(c)
+    assert {:error, %{reason: :no_names}} = ask(c)
   end
 
   test "its example says so when there is no file, in the guide's words", c do

@@ -80,6 +80,11 @@ defmodule DNSMesh.StatusTest do
       assert "peer    #{long.name}  refused for 42 s    this node itself" in lines
     end
 
+    test "that the instance leaves is in its first line" do
+      [line | _] = String.split("#{%{@status | state: :leaving, because: "it leaves"}}", "\n")
+      assert line == "DNSMesh: 1 of 2 peers connected; it leaves"
+    end
+
     test "where nothing runs it says why" do
       text = inspect(DNSMesh.status(:no_such_instance))
 

@@ -111,6 +111,8 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:not_running, [mode: :not_running], "No process is registered as DNSMesh",
        "into the children"},
       {:no_library, [mode: :not_running, library: "it is gone"], "it is gone.", "do as it says"},
+      {:left, [leaving?: true], "DNSMesh joins nobody: it leaves, for DNSMesh.leave/1 was called",
+       "restart it"},
       {:server_silent, [lookups: [lookup(:timeout)]],
        "A of app.internal got no answer in 3 ms from 10.0.0.53:53", "port 53"},
       {:server_silent, [lookups: [lookup({:error, %{reason: :timeout, server: nil}})]],
@@ -152,7 +154,16 @@ defmodule DNSMesh.Doctor.VerdictTest do
        ], "app (asked as app.svc.cluster.local)", "spelling"},
       {:no_records, [lookups: [lookup(:no_records)]], "has no A records", "headless service"},
       {:no_records, [lookups: [lookup({:ok, %{answer([]) | name: "dir:/x"}}, dir())]],
-       "dir:/x lists nobody", "same query"},
+       "dir:/x lists nobody", "have the same query, and see the same folder at /x"},
+      {:no_records,
+       [
+         lookups: [
+           lookup({:error, %{reason: :no_names, server: nil}},
+             query: {MyApp.Nodes, "secret"},
+             type: :names
+           )
+         ]
+       ], "MyApp.Nodes lists nobody", "MyApp.Nodes.discover/2 asks"},
       {:wrong_family, [lookups: [lookup(:no_records, elsewhere: 2)]],
        "has 2 IPv6 addresses and no IPv4 ones", ~s(ERL_AFLAGS="-proto_dist inet6_tcp")},
       {:wrong_family, [lookups: [lookup(:no_records, elsewhere: 1, type: :aaaa)]],
@@ -162,6 +173,9 @@ defmodule DNSMesh.Doctor.VerdictTest do
        "no name yet, so it can join nobody: there is no cookie: set RELEASE_COOKIE", "says"},
       {:not_distributed, [alive?: false, node: nil, obstacle: :manual], "distribution: :manual",
        "leave :distribution out"},
+      {:not_distributed, [alive?: false, node: nil, obstacle: :eval],
+       "bin/my_app eval runs code beside the application, and is no node",
+       ~s|bin/my_app rpc "DNSMesh.doctor()"|},
       {:not_distributed, [alive?: false, node: nil], "it is about to take one", "wait"},
       {:short_names, one(barred(@c, {:refused, :short_names})), "has a short name",
        "without --sname"},

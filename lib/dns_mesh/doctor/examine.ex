@@ -61,6 +61,7 @@ defmodule DNSMesh.Doctor.Examine do
       node: world.distribution.node,
       own: own,
       obstacle: obstacle(mode, config, own_name),
+      leaving?: leaving?(instance),
       cookie: cookie(world.distribution, config),
       hidden?: :init.get_argument(:hidden) != :error,
       networks: Resolver.own_networks(),
@@ -220,10 +221,18 @@ defmodule DNSMesh.Doctor.Examine do
     end
   end
 
-  defp obstacle(:running, %{distribution: :manual}, _own_name),
-    do: if(Node.alive?(), do: nil, else: :manual)
+  defp leaving?(nil), do: false
+  defp leaving?({_config, roster, _lookups, _own_name, _now}), do: roster.leaving?
 
-  defp obstacle(:running, _config, own_name), do: own_name.naming.obstacle
+  defp obstacle(:running, config, own_name) do
+    cond do
+      Node.alive?() -> own_name.naming.obstacle
+      not Distribution.expected?() -> :eval
+      config.distribution == :manual -> :manual
+      true -> own_name.naming.obstacle
+    end
+  end
+
   defp obstacle(_mode, _config, _own_name), do: nil
 
   defp cookie(%{alive?: true}, %{cookie: nil}), do: {:ok, :vm}

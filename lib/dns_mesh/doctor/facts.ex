@@ -54,12 +54,14 @@ defmodule DNSMesh.Doctor.Facts do
     :node,
     # Its own address, and why it is that one.
     :own,
-    # Why it has no name yet: a reason, :manual, or nil.
+    # Why it has no name yet: a reason, :manual, :eval (bin/app eval is no node), or nil.
     :obstacle,
     # The library's words where it cannot be loaded.
     :library,
     # Where the cookie comes from, or why there is none.
     :cookie,
+    # Whether the instance has been told to leave.
+    leaving?: false,
     # Whether the VM is distributed.
     alive?: false,
     # Whether it was booted with -hidden.
@@ -90,9 +92,10 @@ defmodule DNSMesh.Doctor.Facts do
           distribution: Distribution.t() | nil,
           node: String.t() | nil,
           own: {:ok, DNSMesh.Naming.address()} | {:error, Error.reason()} | nil,
-          obstacle: Error.reason() | :manual | nil,
+          obstacle: Error.reason() | :manual | :eval | nil,
           library: String.t() | nil,
           cookie: {:ok, source :: term()} | {:error, Error.reason()} | nil,
+          leaving?: boolean(),
           alive?: boolean(),
           hidden?: boolean(),
           networks: [DNSMesh.IP.cidr()],

@@ -92,6 +92,7 @@ defmodule DNSMesh.Doctor.Table do
     row(:name, facts.node, true, address(facts.own) <> listed)
   end
 
+  defp why_unnamed(%{obstacle: :eval}), do: Words.no_node()
   defp why_unnamed(%{obstacle: :manual}), do: "distribution: :manual"
   defp why_unnamed(%{obstacle: nil, own: {:error, reason}}), do: Error.message(reason)
   defp why_unnamed(%{obstacle: nil}), do: Error.message(:not_distributed)

@@ -26,6 +26,8 @@ defmodule DNSMesh.Doctor.Verdict do
   defp nothing_runs(%{mode: :unset}), do: {:query_not_set, nil}
   defp nothing_runs(%{library: text}) when text != nil, do: {:no_library, nil}
   defp nothing_runs(%{mode: :not_running}), do: {:not_running, nil}
+  # Whatever else may be amiss: it is not what keeps this node from its peers.
+  defp nothing_runs(%{leaving?: true}), do: {:left, nil}
   defp nothing_runs(_facts), do: nil
 
   ## DNS

@@ -8,6 +8,7 @@ defmodule DNSMesh.Doctor.Verdicts do
      "no process runs, and `DNS_CLUSTER_QUERY` is not set: DNSMesh does not start"},
     {:not_running, "there is a query, and no process: `DNSMesh` is not among the children"},
     {:no_library, "the native library cannot be loaded"},
+    {:left, "this instance has been told to leave the cluster (`DNSMesh.leave/1`)"},
     {:server_silent, "no name server answers"},
     {:server_refused, "the name server refuses such questions"},
     {:server_failed,

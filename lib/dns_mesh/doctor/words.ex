@@ -65,6 +65,11 @@ defmodule DNSMesh.Doctor.Words do
   defp verdict(:no_library, facts),
     do: {facts.library <> ".", "do as it says, and start again."}
 
+  defp verdict(:left, facts) do
+    {"#{inspect(facts.mesh)} joins nobody: #{DNSMesh.Words.leaving()}.",
+     "nothing, if this VM is about to stop; else restart it, or the child DNSMesh under its supervisor, and it joins again."}
+  end
+
   ## This node
 
   defp verdict(:not_distributed, %{obstacle: :manual}) do
@@ -72,6 +77,10 @@ defmodule DNSMesh.Doctor.Words do
      "leave :distribution out; or start the VM with a name: elixir --name app@10.0.0.5 --cookie SECRET -S mix run --no-halt, " <>
        "with this machine's own address."}
   end
+
+  defp verdict(:not_distributed, %{obstacle: :eval}),
+    do:
+      {"this VM can join nobody: #{DNSMesh.Words.no_node()}.", "#{DNSMesh.Words.ask_the_node()}."}
 
   defp verdict(:not_distributed, %{obstacle: nil, own: {:ok, _address}}) do
     {"this node has no name yet: it is about to take one.",

@@ -101,7 +101,7 @@ defmodule DNSMesh.Source.Runner do
   defp result({:returned, {:error, reason}}, _source, _resolve), do: failure(reason(reason))
   defp result({:returned, other}, _source, _resolve), do: throw({:bad_return, show(other)})
 
-  defp answer(%{names: [], junk: 0}, nil, _source, _resolve), do: failure(:no_records)
+  defp answer(%{names: [], junk: 0}, nil, _source, _resolve), do: failure(:no_names)
 
   defp answer(%{names: [], junk: junk}, fault, _source, _resolve),
     do: failure(fault || {:junk_names, junk})

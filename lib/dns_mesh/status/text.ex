@@ -24,7 +24,8 @@ defmodule DNSMesh.Status.Text do
   defp head(status) do
     others = Enum.reject(status.peers, &(&1.reason == :self))
     connected = Enum.count(others, &(&1.state == :connected))
-    "#{inspect(status.name)}: #{connected} of #{length(others)} peers connected"
+    leaving = if status.state == :leaving, do: "; #{status.because}", else: ""
+    "#{inspect(status.name)}: #{connected} of #{length(others)} peers connected#{leaving}"
   end
 
   defp rows(%{state: :not_running} = status), do: [node_row(status)]

@@ -77,6 +77,8 @@ pub enum NoAddress {
     NoInterface(String),
     /// None of our addresses lies in the user's network.
     NoSubnet(Network),
+    /// What would do is of the family not asked for alone: of this one.
+    OtherFamily(Family),
     /// No interface that is up has an address that will do.
     None,
     /// The operating system did not tell the interfaces.
@@ -182,6 +184,7 @@ impl<'a> Machine<'a> {
         };
         // Who names an interface has chosen; an answer of the other family does not undo it.
         let preferred = self.of_preferred_family(places.clone());
+        let none = self.other_family(&places, none);
         let others = (!places.is_empty() && self.request.family.is_none()).then_some(places);
         preferred
             .or(others)
@@ -326,7 +329,15 @@ impl<'a> Machine<'a> {
     fn only_address(&self) -> Outcome {
         self.of_preferred_family(self.usable())
             .map(|places| self.settle(places, Because::OnlyAddress))
-            .ok_or(NoAddress::None)
+            .ok_or_else(|| self.other_family(&self.usable(), NoAddress::None))
+    }
+
+    /// Where there are places, they were of the wrong family: that is why none would do.
+    fn other_family(&self, places: &[Place<'_>], none: NoAddress) -> NoAddress {
+        match (self.request.family, places.first()) {
+            (Some(_), Some(place)) => NoAddress::OtherFamily(Family::of(place.ip)),
+            _ => none,
+        }
     }
 
     /// Where an address is on this machine. All of 127.0.0.0/8 is on Linux's loopback

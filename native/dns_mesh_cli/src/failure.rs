@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::process::ExitCode;
 
-use dns_mesh::{Candidate, NoAddress, ip_text};
+use dns_mesh::{Candidate, Family, NoAddress, ip_text};
 
 /// What goes to standard error, one sentence a line, and how the program ends.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,6 +83,15 @@ pub(crate) fn no_address(why: &NoAddress) -> String {
         ),
         NoAddress::NoSubnet(network) => {
             format!("this machine has no address that peers could use in {network}")
+        }
+        NoAddress::OtherFamily(family) => {
+            let (there, asked) = match family {
+                Family::Inet => ("IPv4", "IPv6"),
+                Family::Inet6 => ("IPv6", "IPv4"),
+            };
+            format!(
+                "what addresses peers could use are {there} ones, and {asked} was asked for (--family, -proto_dist)"
+            )
         }
         NoAddress::None => "no interface that is up has an address that peers could use".into(),
         NoAddress::Interfaces(text) => format!("the interfaces cannot be read: {text}"),

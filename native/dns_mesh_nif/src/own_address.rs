@@ -100,6 +100,13 @@ fn encode_candidate<'a>(env: Env<'a>, candidate: &Candidate) -> Term<'a> {
     })
 }
 
+fn of_family(family: Family) -> Atom {
+    match family {
+        Family::Inet => atoms::inet(),
+        Family::Inet6 => atoms::inet6(),
+    }
+}
+
 fn encode_because(because: Because) -> Atom {
     match because {
         Because::Option => atoms::option(),
@@ -116,6 +123,7 @@ fn encode_no_address<'a>(env: Env<'a>, why: &NoAddress) -> Term<'a> {
         NoAddress::WrongFamily(ip) => (atoms::wrong_family(), ip_text(*ip)).encode(env),
         NoAddress::NoInterface(name) => (atoms::no_interface(), name).encode(env),
         NoAddress::NoSubnet(network) => (atoms::no_subnet(), network.to_string()).encode(env),
+        NoAddress::OtherFamily(family) => (atoms::wrong_proto(), of_family(*family)).encode(env),
         NoAddress::None => atoms::no_address().encode(env),
         NoAddress::Interfaces(text) => (atoms::interfaces(), text).encode(env),
     }

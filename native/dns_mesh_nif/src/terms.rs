@@ -26,7 +26,7 @@ pub(crate) mod atoms {
         network, bad_name, panicked, dropped, runtime,
         option, family, answers, hints, literal, interface, subnet,
         ip, because, undecided, in_answer, route_to_peer, platform_hint, only_address,
-        not_local, wrong_family, no_interface, no_subnet, no_address, interfaces, bad_basename,
+        not_local, wrong_family, wrong_proto, no_interface, no_subnet, no_address, interfaces, bad_basename,
         empty, too_long, label_too_long, empty_label, blank, control, not_ascii, bad_character,
     }
 }

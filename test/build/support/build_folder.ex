@@ -53,7 +53,8 @@ defmodule DNSMesh.Test.BuildFolder do
       use Mix.Project
 
       def project do
-        [app: :shop, version: "1.0.0", deps: [{:dns_mesh, path: #{inspect(checkout())}}]]
+        [app: :shop, version: "1.0.0", deps: [{:dns_mesh, path: #{inspect(checkout())}}]] ++
+          [escript: [main_module: Shop, app: nil]]
       end
 
       def application, do: [extra_applications: [:logger], mod: {Shop, []}]

@@ -55,8 +55,7 @@ defmodule DNSMesh.Doctor.Words.Lookups do
   end
 
   def say(:no_records, %{type: :names} = lookup, _facts) do
-    {"#{lookup.query.text} lists nobody.",
-     "look whether the other nodes have the same query, and run; and at the spelling of this one."}
+    {"#{lookup.query.text} lists nobody.", DNSMesh.Words.fill_the_list(lookup.query.text) <> "."}
   end
 
   def say(:no_records, lookup, facts) do

@@ -507,8 +507,11 @@ fn addresses_that_stand_for_others() {
         .inet6()
         .answer("64:ff9b::a00:5")
         .says("fd00::5 on eth0: only address");
-    machine().inet().answer("192.0.0.2").says("no address");
-    machine().inet().says("no address");
+    machine()
+        .inet()
+        .answer("192.0.0.2")
+        .says("other family: Inet6");
+    machine().inet().says("other family: Inet6");
 }
 
 /// A container's hosts file, or a name server that knows a machine by its loopback address.
@@ -534,7 +537,7 @@ fn loopback_in_the_answer() {
     two_networks()
         .inet6()
         .answer("::1 fd00::1")
-        .says("no address");
+        .says("other family: Inet");
 }
 
 #[cfg(target_os = "linux")]
@@ -584,11 +587,17 @@ fn no_address_at_all() {
         Machine::new(""),
         Machine::new("lo 127.0.0.1/8\nlo ::1/128"),
         Machine::new("lo 127.0.0.1/8\neth0 fe80::7/64"),
-        Machine::new("eth0 fd00::5/64").inet(),
-        Machine::new("eth0 10.0.0.5/24").inet6(),
+        // No peer could use those of the other family either.
+        Machine::new("lo 127.0.0.1/8\neth0 fe80::7/64").inet(),
+        Machine::new("lo 127.0.0.1/8\neth0 fe80::7/64").inet6(),
     ] {
         machine.says("no address");
     }
+    // There is nothing to bring up: the VM speaks the other IP version.
+    let machine = Machine::new("eth0 fd00::5/64").inet();
+    machine.says("other family: Inet6");
+    let machine = Machine::new("eth0 10.0.0.5/24").inet6();
+    machine.says("other family: Inet");
 }
 
 /// What cannot be asked the kernel about, or leads nowhere, is no peer.

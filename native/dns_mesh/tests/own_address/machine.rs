@@ -107,6 +107,7 @@ impl Machine {
             Err(NoAddress::WrongFamily(ip)) => format!("wrong family: {ip}"),
             Err(NoAddress::NoInterface(name)) => format!("no interface: {name}"),
             Err(NoAddress::NoSubnet(network)) => format!("no subnet: {network}"),
+            Err(NoAddress::OtherFamily(family)) => format!("other family: {family:?}"),
             Err(NoAddress::None) => "no address".into(),
             Err(NoAddress::Interfaces(text)) => panic!("{text}"),
         }

@@ -78,7 +78,7 @@ fn two_networks_and_a_virtual_ip() {
         assert_eq!(inet("10.0.1.2"), "10.0.1.6 v0 RouteToPeer");
         assert_eq!(inet(""), "undecided 10.0.1.6 172.19.0.4");
         assert_eq!(inet("127.0.0.9"), "127.0.0.9 lo InAnswer");
-        assert_eq!(own(Family::Inet6, ""), "None");
+        assert_eq!(own(Family::Inet6, ""), "OtherFamily(Inet)");
 
         let option = |option| {
             let request = Request {

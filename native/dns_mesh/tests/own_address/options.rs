@@ -101,7 +101,7 @@ fn an_interface() {
     machine()
         .inet6()
         .interface("eth1")
-        .says("no interface: eth1");
+        .says("other family: Inet");
 }
 
 /// The family of the answer comes first where none is given, but does not undo the choice.
