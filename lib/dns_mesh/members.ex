@@ -31,7 +31,7 @@ defmodule DNSMesh.Members do
     do: {:ok, question}
 
   def read({:dns_mesh, @version, {:members, asker, silent} = question})
-      when is_binary(asker) and is_list(silent) and length(silent) <= 4_096,
+      when length(silent) <= 4_096,
       do: if(Enum.all?([asker | silent], &is_binary/1), do: {:ok, question}, else: :other)
 
   def read({:dns_mesh, @version, {:leaving, name} = news}) when is_binary(name), do: {:ok, news}

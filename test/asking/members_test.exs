@@ -201,12 +201,29 @@ defmodule DNSMesh.Asking.MembersTest do
     assert TestNode.call(a, Node, :list, [:visible]) == [b.name]
   end
 
+  test "each answer that a member may give is heard as it was given" do
+    port = Ports.free_port()
+    [a, b] = for n <- 2..3, do: node!("app@127.0.0.#{n}", port)
+    {:ok, _pid} = TestNode.start_child(b, {StandIn, :silent})
+    assert TestNode.call(a, Node, :connect, [b.name])
+    args = [DNSMesh, "app@127.0.0.9", [b.name]]
+
+    for answer <- [:ok, :dead, :silent, :busy] do
+      StandIn.behave(b, {:reply, Members.answer(answer)})
+      assert TestNode.call(a, Members, :ask, args) == %{"#{b.name}" => answer}
+    end
+  end
+
   test "one that has left by now is not asked, for that would dial it" do
     port = Ports.free_port()
     hung = start_supervised!({HungPeer, ip: "127.0.0.21", port: port})
     a = node!("app@127.0.0.2", port)
     args = [DNSMesh, "app@127.0.0.22", [:"app@127.0.0.21"]]
     assert TestNode.call(a, DNSMesh.Members, :ask, args) == %{}
+
+    # Nor is it told that this node leaves.
+    args = [DNSMesh, "app@127.0.0.2", [:"app@127.0.0.21"]]
+    assert TestNode.call(a, DNSMesh.Members, :tell_leaving, args) == :ok
     assert HungPeer.accepted(hung) == 0
   end
 
