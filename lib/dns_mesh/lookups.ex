@@ -95,11 +95,11 @@ defmodule DNSMesh.Lookups do
     {there?, face, details} =
       case result do
         {:error, %{reason: reason} = failure} when reason not in @nobody ->
-          {true, reason, %{reason: reason, server: failure.server}}
+          {true, reason, %{reason: reason, server: failure.server, name: failure[:name]}}
 
         # It gave names, and yet something is wrong.
         {:ok, %Answer{fault: fault} = answer} when fault != nil ->
-          {true, face(fault), %{reason: fault, server: answer.server}}
+          {true, face(fault), %{reason: fault, server: answer.server, name: nil}}
 
         _conclusive ->
           {false, nil, %{}}

@@ -23,7 +23,7 @@ defmodule DNSMesh.Telemetry do
 
   | `:problem` | meaning | metadata |
   |---|---|---|
-  | `:lookup_failed` | name servers fail, or stay silent | `:query`, `:type`, `:reason`, `:server` |
+  | `:lookup_failed` | name servers fail, or stay silent; `:name` is the name that was asked for at last, a search domain included, or `nil` | `:query`, `:type`, `:reason`, `:server`, `:name` |
   | `:nobody` | for at least an interval, no record type of an item has had a record | `:query`, `:types`, `:reason`, `:server` |
   | `:answer_truncated` | an answer held more than 4 096 records | `:query`, `:type` |
   | `:unreachable` | peers were dialled in vain, or not found, more than once | `:peers`, `:listed_as` (items that name them by host, while this node is named by address) |

@@ -119,7 +119,7 @@ defmodule DNSMesh.Words do
 
   defp problem(%{problem: :lookup_failed} = m) do
     "looking up #{type(m.type)} of #{m.query} failed: #{Error.message(m.reason)}#{server(m.server)}. " <>
-      "Links stay as they are; DNSMesh goes on asking"
+      "Links stay as they are; DNSMesh goes on asking" <> searched(m)
   end
 
   defp problem(%{problem: :nobody, types: [:names]} = m),
@@ -306,6 +306,18 @@ defmodule DNSMesh.Words do
       {shown, more} -> Enum.join(shown, ", ") <> " and #{length(more)} more"
     end
   end
+
+  # With `ndots:5`, as in Kubernetes, full names too are asked for under each search domain first.
+  defp searched(%{name: name, query: query}) when is_binary(name) do
+    host = query |> String.split("@") |> List.last() |> String.trim_trailing(".")
+
+    if String.starts_with?(String.downcase(name), String.downcase(host) <> "."),
+      do:
+        ". It was asked for as #{name}, under a search domain: if #{host} is the full name, write #{query}. with a dot at its end",
+      else: ""
+  end
+
+  defp searched(_as_written), do: ""
 
   defp type(:names), do: "the names"
   defp type(type), do: type |> Atom.to_string() |> String.upcase()

@@ -44,8 +44,17 @@ defmodule DNSMesh.Doctor.VerdictTest do
       type: opts[:type] || :a,
       result: result,
       ms: 3,
-      elsewhere: opts[:elsewhere] || 0
+      elsewhere: opts[:elsewhere] || 0,
+      as_written: opts[:as_written]
     }
+  end
+
+  defp failure(reason), do: %{reason: reason, server: "10.0.0.53:53", name: "app.internal"}
+
+  # Asked for under a search domain.
+  defp searched({outcome, said}, as_written) do
+    said = Map.put(said, :name, "app.internal.corp.example")
+    lookup({outcome, said}, as_written: as_written)
   end
 
   defp peer(name, changes \\ []) do
@@ -113,6 +122,21 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:no_library, [mode: :not_running, library: "it is gone"], "it is gone.", "do as it says"},
       {:left, [leaving?: true], "DNSMesh joins nobody: it leaves, for DNSMesh.leave/1 was called",
        "restart it"},
+      {:search_domain,
+       [lookups: [searched({:ok, answer(["10.0.0.9"])}, {:ok, answer(["10.0.0.1", "10.0.0.2"])})]] ++
+         [peers: [shut("app@10.0.0.9", {:silent, :epmd})], selves: []],
+       "app.internal was answered as app.internal.corp.example, under a search domain of /etc/resolv.conf, by 10.0.0.9",
+       "write app.internal. in the query"},
+      {:search_domain,
+       [lookups: [searched({:error, failure(:timeout)}, {:ok, answer(["10.0.0.1"])})]],
+       "A of app.internal was asked for as app.internal.corp.example",
+       "take corp.example out of"},
+      {:search_domain,
+       [lookups: [searched({:error, failure(:refused)}, {:error, failure(:nxdomain)})]],
+       "it has none there", "write the full name that lists the nodes, with a dot at its end"},
+      {:server_silent,
+       [lookups: [searched({:error, failure(:timeout)}, {:error, failure(:timeout)})]],
+       "A of app.internal (asked as app.internal.corp.example) got no answer", "port 53"},
       {:server_silent, [lookups: [lookup(:timeout)]],
        "A of app.internal got no answer in 3 ms from 10.0.0.53:53", "port 53"},
       {:server_silent, [lookups: [lookup({:error, %{reason: :timeout, server: nil}})]],
@@ -422,6 +446,22 @@ defmodule DNSMesh.Doctor.VerdictTest do
     test "an item is answered when one of its record types has records" do
       lookups = [lookup(["10.0.0.1", "10.0.0.2"]), lookup(:no_records, type: :aaaa)]
       assert kind(lookups: lookups) == :connected
+    end
+  end
+
+  describe "a search domain is not blamed" do
+    test "where nodes are found under it, or it gives what the name gives" do
+      both = {:ok, answer(["10.0.0.2", "10.0.0.3"])}
+      other = {:ok, answer(["10.0.0.9"])}
+      assert kind(lookups: [searched(both, other)]) == :connected
+
+      unheard = [peers: [shut(@b, {:silent, :epmd})], lookups: [searched(both, both)]]
+      assert kind(unheard) == :epmd_silent
+      assert kind(Keyword.put(unheard, :lookups, [searched(both, nil)])) == :epmd_silent
+
+      nobody = {:error, failure(:nxdomain)}
+      assert kind(Keyword.put(unheard, :lookups, [searched(both, nobody)])) == :epmd_silent
+      assert kind(lookups: [searched(nobody, nobody)]) == :no_such_name
     end
   end
 

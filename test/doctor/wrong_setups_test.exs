@@ -138,6 +138,51 @@ defmodule DNSMesh.Doctor.WrongSetupsTest do
       well(a, [b])
     end
 
+    @full {"app.internal.corp.example", :a}
+
+    # As Kubernetes has it: full names too are asked for under each search domain first.
+    defp searching!(a, context, opts) do
+      path = Path.join(context.tmp_dir, "resolv.conf")
+      File.write!(path, "search corp.example\noptions ndots:5\n")
+      mesh!(a, context.dns, [files: [resolv_conf: path], timeout: 500] ++ opts)
+    end
+
+    test "a wildcard in a search domain answers for the full name",
+         %{a: a, b: b, dns: dns} = context do
+      ScriptedDNS.put(dns, @full, ["127.0.0.99"])
+      searching!(a, context, name: Searching)
+
+      sick(a, :search_domain,
+        name: Searching,
+        says: "app.internal was answered as app.internal.corp.example",
+        fix: "write app.internal. in the query, with a dot at its end"
+      )
+
+      searching!(a, context, query: "app.internal.")
+      well(a, [b])
+    end
+
+    test "a search domain is silent, refuses or fails", %{a: a, b: b, dns: dns} = context do
+      for behaviour <- [:silent, :refused, :servfail] do
+        ScriptedDNS.put(dns, @full, behaviour)
+        # Where it fails at once, the name as written is asked for in time, and that is well.
+        ScriptedDNS.put(dns, @name, if(behaviour == :silent, do: @both, else: :nxdomain))
+        searching!(a, context, name: behaviour)
+
+        sick(a, :search_domain,
+          name: behaviour,
+          says: "A of app.internal was asked for as app.internal.corp.example",
+          fix: if(behaviour == :silent, do: "write app.internal. in", else: "write the full name")
+        )
+      end
+
+      {_warning, line} = TestNode.await_log(a, ~r/under a search domain/)
+      assert line =~ "write app.internal. with a dot at its end"
+      ScriptedDNS.put(dns, @name, @both)
+      searching!(a, context, query: "app.internal.")
+      well(a, [b])
+    end
+
     test "a .local name, which only multicast DNS has", %{a: a, b: b, dns: dns} do
       mesh!(a, dns, query: "app.local", name: Local)
       sick(a, :local_name, name: Local, says: "multicast DNS", fix: "DNS_CLUSTER_QUERY=10.0.0.5,")

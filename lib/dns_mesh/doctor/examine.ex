@@ -22,7 +22,7 @@ defmodule DNSMesh.Doctor.Examine do
     Roster
   }
 
-  alias DNSMesh.Doctor.{Facts, Greetings, Outsiders, Replies}
+  alias DNSMesh.Doctor.{Asked, Facts, Greetings, Outsiders, Replies}
   alias DNSMesh.Outside.{Probe, VM}
 
   @typedoc "What a running instance has told of itself."
@@ -48,7 +48,7 @@ defmodule DNSMesh.Doctor.Examine do
     {:now, world} = VM.survey(vm)
     me = me(world.distribution, config)
 
-    lookups = look_up(outside, vm, config, instance, me, started + div(timeout * 2, 5))
+    lookups = Asked.look_up(outside, vm, config, instance, me, started + div(timeout * 2, 5))
     {own_name, known} = own_name(config, instance, lookups)
     own = OwnName.address(own_name, known)
     distribution = distribution(world.distribution, own_name, known, me.basename)
@@ -125,70 +125,6 @@ defmodule DNSMesh.Doctor.Examine do
   defp me(distribution, config) do
     basename = config.basename || distribution.basename || OwnName.basename(config)
     Candidates.me(distribution, config, basename)
-  end
-
-  defp look_up(outside, vm, config, instance, me, until) do
-    keys = Config.lookups(config)
-    {known, to_ask} = Enum.split_with(keys, &known?(&1, instance))
-    config = %{config | timeout: left(until) |> min(config.timeout) |> max(1)}
-
-    asked =
-      for {_query, type} = key <- to_ask, into: %{} do
-        {ref, pid} = Outside.ask(outside, key, me, config)
-        {ref, %{key: key, type: type, pid: pid, since: now()}}
-      end
-
-    answers =
-      Replies.collect(asked, until + 500, fn %{key: key, since: since}, reply ->
-        {Outside.answered(outside, key, reply), now() - since}
-      end)
-
-    lookups =
-      for {query, type} = key <- keys do
-        {result, ms} =
-          if key in known,
-            do: {last_answer(key, instance), nil},
-            else: answers[key] || {{:error, %{reason: :timeout, server: nil}}, config.timeout}
-
-        %{query: query, type: type, result: result, ms: ms, elsewhere: 0}
-      end
-
-    elsewhere(lookups, vm, config, until)
-  end
-
-  # A source may write (a shared folder's entry), and is never asked twice at once: the instance's last answer stands.
-  defp known?({_query, :names}, {_, _, _, _, _}), do: true
-  defp known?(_key, _instance), do: false
-
-  defp last_answer(key, {_config, _roster, lookups, _own_name, _now}) do
-    case Enum.find(lookups.entries, &(&1.key == key)) do
-      %{failure: {failure, _at}} -> {:error, failure}
-      %{answer: {answer, _at}} -> {:ok, answer}
-      _not_yet -> {:error, %{reason: :timeout, server: nil}}
-    end
-  end
-
-  # A name without addresses of our IP version may have some of the other: that is another thing to mend.
-  defp elsewhere(lookups, vm, config, until) do
-    asked =
-      for %{query: query, type: type, result: {:error, %{reason: :no_records}}} <- lookups,
-          type in [:a, :aaaa],
-          other = if(type == :a, do: :aaaa, else: :a),
-          not Enum.any?(lookups, &(&1.query == query and &1.type == other)),
-          config.resolver == nil,
-          into: %{} do
-        timeout = max(left(until), 1)
-        {Resolver.ask(vm.handle, other, vm.families, query.host, timeout), %{key: {query, type}}}
-      end
-
-    found = Replies.collect(asked, until, fn _asked, reply -> Resolver.result(reply) end)
-
-    for lookup <- lookups do
-      case found[{lookup.query, lookup.type}] do
-        {:ok, answer} -> %{lookup | elsewhere: length(answer.records)}
-        _none -> lookup
-      end
-    end
   end
 
   ## This node

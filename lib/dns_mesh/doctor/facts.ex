@@ -18,7 +18,9 @@ defmodule DNSMesh.Doctor.Facts do
           # Milliseconds it took; nil where an earlier answer is told.
           ms: non_neg_integer() | nil,
           # How many addresses the name has of the IP version that was not asked for, where it has none of the other.
-          elsewhere: non_neg_integer()
+          elsewhere: non_neg_integer(),
+          # What the name gives without any search domain; nil where that was not asked, or not answered.
+          as_written: Resolver.result() | nil
         }
 
   @type peer :: %{

@@ -63,6 +63,15 @@ defmodule DNSMesh.Doctor.Table do
 
   defp as(%{type: :names}, _name), do: ""
 
+  defp as(%{as_written: {:ok, %{records: records}}} = lookup, name) do
+    count = length(records)
+    as = as(%{lookup | as_written: nil}, name)
+
+    if as == "",
+      do: "",
+      else: as <> " (as written: #{count} #{if count == 1, do: "record", else: "records"})"
+  end
+
   defp as(%{query: query}, name) do
     if name in [nil, "", String.trim_trailing(query.host, ".")],
       do: "",

@@ -4,7 +4,7 @@ defmodule DNSMesh.Doctor.Verdict do
   # it has to be mended first.
 
   alias DNSMesh.{Answer, IP, Lookups, Query}
-  alias DNSMesh.Doctor.{Facts, Verdicts}
+  alias DNSMesh.Doctor.{Facts, Searched, Verdicts}
 
   @type about ::
           nil
@@ -19,7 +19,8 @@ defmodule DNSMesh.Doctor.Verdict do
 
   @spec judge(Facts.t()) :: {Verdicts.kind(), about()}
   def judge(%Facts{} = facts) do
-    nothing_runs(facts) || nobody_listed(facts) || not_distributed(facts) || astray(facts) ||
+    nothing_runs(facts) || nobody_listed(facts) || not_distributed(facts) ||
+      another_name(facts) || astray(facts) ||
       members(facts) || partly_listed(facts) || budget(facts) || well(facts)
   end
 
@@ -65,6 +66,9 @@ defmodule DNSMesh.Doctor.Verdict do
       elsewhere > 0 ->
         :wrong_family
 
+      Searched.hides_name?(lookup) ->
+        :search_domain
+
       local?(query) ->
         :local_name
 
@@ -96,6 +100,20 @@ defmodule DNSMesh.Doctor.Verdict do
 
   defp not_distributed(%{mode: :running, alive?: false}), do: {:not_distributed, nil}
   defp not_distributed(_facts), do: nil
+
+  ## Another name than the one that was written
+
+  defp another_name(facts) do
+    with lookup when lookup != nil <- Enum.find(facts.lookups, &astray?(&1, facts)),
+         do: {:search_domain, %{lookup: lookup}}
+  end
+
+  defp astray?(lookup, facts) do
+    Searched.answers_for_name?(lookup) and
+      not Enum.any?(facts.peers, &(&1.query == lookup.query and well?(&1)))
+  end
+
+  defp well?(peer), do: peer.link != nil or match?({:welcome, _, _}, peer.greeting)
 
   ## Addresses that are nobody's own
 
@@ -254,7 +272,7 @@ defmodule DNSMesh.Doctor.Verdict do
   defp rightful?(name, facts) do
     name == facts.node or name in facts.members or
       Enum.any?(facts.peers, fn peer ->
-        peer.name == name and (peer.link != nil or match?({:welcome, _, _}, peer.greeting))
+        peer.name == name and well?(peer)
       end)
   end
 

@@ -4,25 +4,41 @@ defmodule DNSMesh.Doctor.Words.Lookups do
 
   import DNSMesh.Doctor.Words.Phrases
 
-  alias DNSMesh.Doctor.{Facts, Verdicts}
-  alias DNSMesh.Error
+  alias DNSMesh.{Answer, Error}
+  alias DNSMesh.Doctor.{Facts, Searched, Verdicts}
 
   @spec say(Verdicts.kind(), Facts.lookup(), Facts.t()) ::
           {sentence :: String.t(), fix :: String.t()}
+  def say(:search_domain, %{result: {:ok, answer}, as_written: {:ok, other}} = lookup, _facts) do
+    {"#{lookup.query.host} was answered as #{Searched.asked_as(lookup)}, under a search domain of /etc/resolv.conf, by " <>
+       "#{answer |> Answer.addresses() |> some_ips()}, where no node is; as it is written it gives " <>
+       "#{other |> Answer.addresses() |> some_ips()}.", with_dot(lookup)}
+  end
+
+  def say(:search_domain, %{as_written: {:ok, _answer}} = lookup, facts),
+    do: {beside_the_name(lookup, facts) <> ", and it gives records.", with_dot(lookup)}
+
+  def say(:search_domain, lookup, facts) do
+    {beside_the_name(lookup, facts) <> ": it has none there.",
+     "write the full name that lists the nodes, with a dot at its end (in Kubernetes SERVICE.NAMESPACE.svc.cluster.local.), " <>
+       "for then no search domain is tried; or take #{Searched.domain(lookup)} out of /etc/resolv.conf. If " <>
+       "#{Searched.asked_as(lookup)} is meant, mend what serves it."}
+  end
+
   def say(:server_silent, lookup, facts) do
-    {"#{type(lookup)}#{lookup.query.text} got no answer in #{lookup.ms || "some"} ms from #{servers(lookup, facts)}.",
+    {"#{type(lookup)}#{asked_as(lookup)} got no answer in #{lookup.ms || "some"} ms from #{servers(lookup, facts)}.",
      "look whether a name server runs there, and let port 53, UDP and TCP, through from this host; or name another one, " <>
        "in /etc/resolv.conf or with the option :nameservers."}
   end
 
   def say(:server_refused, lookup, facts) do
-    {"#{servers(lookup, facts)} refuses to answer for #{lookup.query.text} (REFUSED): it serves others, or not this name.",
+    {"#{servers(lookup, facts)} refuses to answer for #{asked_as(lookup)} (REFUSED): it serves others, or not this name.",
      "correct the name, if that is the name server which the platform gives its containers and machines; else ask that one: " <>
        "take the option :nameservers out, or write it into /etc/resolv.conf; or permit this host's address there."}
   end
 
   def say(:server_failed, lookup, facts) do
-    {"#{type(lookup)}#{lookup.query.text} failed at #{servers(lookup, facts)}: #{reason(lookup)}.",
+    {"#{type(lookup)}#{asked_as(lookup)} failed at #{servers(lookup, facts)}: #{reason(lookup)}.",
      if(facts.servers == [],
        do:
          "write a name server into /etc/resolv.conf, which names none, or give one with the option :nameservers.",
@@ -105,12 +121,21 @@ defmodule DNSMesh.Doctor.Words.Lookups do
     end
   end
 
-  # A search domain may have been added.
-  defp asked_as(%{query: query, result: {:error, %{name: name}}}) when is_binary(name) do
-    if name == String.trim_trailing(query.host, "."),
-      do: query.host,
-      else: "#{query.host} (asked as #{name})"
+  defp asked_as(%{query: query} = lookup) do
+    case Searched.asked_as(lookup) do
+      nil -> query.host || query.text
+      name -> "#{query.host} (asked as #{name})"
+    end
   end
 
-  defp asked_as(%{query: query}), do: query.host
+  defp beside_the_name(lookup, facts) do
+    "#{type(lookup)}#{lookup.query.host} was asked for as #{Searched.asked_as(lookup)}, under a search domain of " <>
+      "/etc/resolv.conf, and that is the trouble (#{reason(lookup)}); about the name as it is written " <>
+      "#{servers(lookup, facts)} has its say"
+  end
+
+  defp with_dot(lookup) do
+    "write #{lookup.query.text}. in the query, with a dot at its end, for then no search domain is tried; or take " <>
+      "#{Searched.domain(lookup)} out of the search domains in /etc/resolv.conf."
+  end
 end
