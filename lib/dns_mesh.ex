@@ -30,6 +30,7 @@ defmodule DNSMesh do
     Distribution,
     Doctor,
     Error,
+    NameFile,
     Options,
     OwnName,
     Poller,
@@ -64,6 +65,7 @@ defmodule DNSMesh do
     with %Config{} = config <- Config.new!(opts),
          :ok <- Await.ignored(config.name, false),
          :ok <- library(config),
+         :ok <- NameFile.claim(),
          {:ok, pid} <- Poller.start_link(config) do
       await_name(pid, config.name_timeout)
       {:ok, pid}

@@ -2,7 +2,7 @@ defmodule DNSMesh.OwnNameTest do
   # Real VMs that take their name from DNS. On loopback: all of 127.0.0.0/8 is local on Linux.
   use ExUnit.Case, async: true
 
-  alias DNSMesh.Test.{Epmd, HungPeer, Mesh, Ports, ScriptedDNS, TestNode}
+  alias DNSMesh.Test.{Await, Epmd, HungPeer, Mesh, Ports, ScriptedDNS, TestNode}
 
   @moduletag :tmp_dir
 
@@ -305,7 +305,7 @@ defmodule DNSMesh.OwnNameTest do
       )
 
       a = unnamed!(epmd: nil, env: [{"ERL_EPMD_PORT", "#{port}"}])
-      TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 100)})
+      TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 60_000)})
       assert {:warning, line} = TestNode.await_log(a, ~r/cannot take the name/, 5_000)
       assert line =~ "another program than epmd"
     end
@@ -314,7 +314,8 @@ defmodule DNSMesh.OwnNameTest do
       epmd = Epmd.start!(port: Ports.free_port(), addresses: ["127.0.0.2", "127.0.0.3"])
       other = TestNode.start!(name: "app@127.0.0.3", epmd: {:port, epmd.port})
       a = unnamed!(epmd: {:port, epmd.port})
-      TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 100, interval: 100)})
+      # Nothing is waited for: iex -S mix beside a server.
+      TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 60_000, interval: 100)})
       assert {:warning, line} = TestNode.await_log(a, ~r/cannot take the name/, 5_000)
       assert line =~ "another node of this basename"
       TestNode.kill(other)
@@ -326,25 +327,111 @@ defmodule DNSMesh.OwnNameTest do
     port = Ports.free_port()
     {:ok, listener} = :gen_tcp.listen(port, ip: {127, 0, 0, 2})
     a = unnamed!(epmd: {:fixed, port})
-    TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 100, interval: 100)})
+    TestNode.start_child(a, {DNSMesh, options(dns!(), name_timeout: 60_000, interval: 100)})
     assert {:warning, line} = TestNode.await_log(a, ~r/cannot take the name/, 5_000)
     assert line =~ "distribution port is taken"
     :gen_tcp.close(listener)
     assert {:info, _} = TestNode.await_log(a, ~r/this node is app@127.0.0.2/, 5_000)
   end
 
-  test "the name is left in the file that a release's env.sh has named", %{tmp_dir: dir} do
-    file = Path.join(dir, "none/yet/name")
-    a = unnamed!(env: [{"DNS_MESH_NAME_FILE", file}])
-    TestNode.start_child(a, {DNSMesh, options(dns!())})
-    assert File.read!(file) == "app@127.0.0.2\n"
-    assert File.ls!(Path.dirname(file)) == ["name"]
+  describe "the file that a release's env.sh has named" do
+    setup %{tmp_dir: dir}, do: %{note: Path.join(dir, "name")}
+
+    defp filed!(file, opts \\ []),
+      do: unnamed!([env: [{"DNS_MESH_NAME_FILE", file} | opts[:env] || []]] ++ opts)
+
+    defp process_of(vm), do: TestNode.call(vm, System, :pid, [])
+
+    test "has the name, and whose it is", %{tmp_dir: dir} do
+      file = Path.join(dir, "none/yet/name")
+      a = filed!(file)
+      TestNode.start_child(a, {DNSMesh, options(dns!())})
+      assert ["app@127.0.0.2", process, ""] = String.split(File.read!(file), "\n")
+
+      # As env.sh reads it.
+      {stat, 0} = System.cmd("cat", ["/proc/#{process_of(a)}/stat"])
+      [began] = stat |> String.split() |> Enum.slice(21, 1)
+      boot = String.trim(File.read!("/proc/sys/kernel/random/boot_id"))
+      "pid:[" <> space = File.read_link!("/proc/self/ns/pid")
+      assert process == "#{process_of(a)} #{began} #{boot} #{String.trim_trailing(space, "]")}"
+      assert File.ls!(Path.dirname(file)) == ["name"]
+    end
+
+    test "says while there is no name which process it is", %{note: file} do
+      File.write!(file, "\n")
+      a = filed!(file)
+      opts = options(dns!(%{{"app.internal", :a} => :silent}), name_timeout: 0)
+      TestNode.start_child(a, {DNSMesh, opts})
+      assert ["", process, ""] = String.split(File.read!(file), "\n")
+      assert hd(String.split(process)) == process_of(a)
+    end
+
+    test "is another node's, as long as this one has no name", %{note: file} do
+      theirs = "app@10.0.0.5\n1 1 1 1\n"
+      File.write!(file, theirs)
+      a = filed!(file)
+      opts = options(dns!(%{{"app.internal", :a} => :silent}), name_timeout: 0)
+      TestNode.start_child(a, {DNSMesh, opts})
+      assert File.read!(file) == theirs
+    end
+
+    test "says whose it is where the node was named at boot, as a daemon is", %{note: file} do
+      File.write!(file, "boot@127.0.0.9\n")
+
+      a =
+        TestNode.start!(
+          name: "boot@127.0.0.9",
+          epmd: {:fixed, Ports.free_port()},
+          env: [{"DNS_MESH_NAME_FILE", file}]
+        )
+
+      TestNode.start_child(a, {DNSMesh, options(dns!())})
+      assert ["boot@127.0.0.9", process, ""] = String.split(File.read!(file), "\n")
+      assert hd(String.split(process)) == process_of(a)
+    end
+
+    test "has the name that somebody else gives the VM", %{note: file} do
+      File.write!(file, "\n")
+      a = filed!(file)
+      TestNode.start_child(a, {DNSMesh, options(dns!(), distribution: :manual)})
+
+      {:ok, _pid} =
+        TestNode.call(a, :net_kernel, :start, [:"own@127.0.0.2", %{name_domain: :longnames}])
+
+      Await.await(fn -> File.read!(file) =~ "own@127.0.0.2\n" end, 5_000)
+    end
+
+    test "stays as it is where the release names the node, and where this is bin/app eval", %{
+      note: file
+    } do
+      for {text, env} <- [{"-\n", []}, {"\n", [{"RELEASE_COMMAND", "eval"}]}] do
+        File.write!(file, text)
+        a = filed!(file, env: env)
+        TestNode.start_child(a, {DNSMesh, options(dns!(), distribution: :manual)})
+        :ok = TestNode.call(a, DNSMesh.NameFile, :claim, [])
+        assert File.read!(file) == text
+      end
+    end
+
+    test "that cannot be written keeps nobody from a name" do
+      a = filed!("/proc/none/name")
+      TestNode.start_child(a, {DNSMesh, options(dns!())})
+      assert node_of(a) == :"app@127.0.0.2"
+    end
   end
 
-  test "a file that cannot be written keeps nobody from a name" do
-    a = unnamed!(env: [{"DNS_MESH_NAME_FILE", "/proc/none/name"}])
-    TestNode.start_child(a, {DNSMesh, options(dns!())})
-    assert node_of(a) == :"app@127.0.0.2"
+  test "without a basename nothing is waited for" do
+    a = unnamed!()
+
+    TestNode.start_child(
+      a,
+      {DNSMesh, options(dns!(), address: "127.0.0.2", basename: nil, name_timeout: 60_000)}
+    )
+
+    assert {:warning, line} =
+             TestNode.await_log(a, ~r/cannot tell its own address|basename/, 5_000)
+
+    assert line =~ "basename"
   end
 
   test "bin/app eval stays without a name" do

@@ -27,6 +27,7 @@ defmodule DNSMesh.Mail do
           | :fill
           | :name_guess
           | :name_late
+          | :named
           | {:nodeup, NodeName.t(), :visible | :hidden}
           | {:nodedown, NodeName.t(), :visible | :hidden | nil, reason :: term()}
           | {:exit, pid(), reason :: term()}
@@ -78,9 +79,9 @@ defmodule DNSMesh.Mail do
   def info({:wake, at}) when is_integer(at), do: {:wake, at}
   def info(own) when own in [:fill, :name_guess, :name_late], do: own
 
-  # Our own node coming up is no peer.
-  def info({event, node, _info}) when event in [:nodeup, :nodedown] and node == node(),
-    do: :unknown
+  # Our own node is no peer.
+  def info({:nodeup, node, _info}) when node == node(), do: :named
+  def info({:nodedown, node, _info}) when node == node(), do: :unknown
 
   def info({:nodeup, node, info}) when is_atom(node),
     do: named(node, &{:nodeup, &1, type(info) || :visible})

@@ -18,6 +18,7 @@ defmodule DNSMesh.Poller do
     Lookups,
     Mail,
     Members,
+    NameFile,
     NodeName,
     Outside,
     OwnName,
@@ -211,6 +212,12 @@ defmodule DNSMesh.Poller do
 
   defp heard({:waited, ref}, state), do: waited(state, ref)
   defp heard({:nodeup, _name, _type} = up, state), do: roster(state, up)
+
+  # Unless it is we who start it, nobody has told the release's commands the name.
+  defp heard(:named, state) do
+    _ = if state.own_name.start == nil, do: spawn(NameFile, :claim, [])
+    state
+  end
 
   defp heard({:nodedown, name, type, reason}, state) do
     state = roster(state, {:nodedown, name, type || :visible, reason})

@@ -37,7 +37,7 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
 
           assert ran.left_behind == []
           refute Map.has_key?(ran.env, "ERL_AFLAGS")
-          assert [{_, "shop@10.0.0.5\n"}] = ReleaseShell.name_files(release)
+          assert [{_, "shop@10.0.0.5"}] = ReleaseShell.name_files(release)
 
           for client <- @clients, environment <- [@down, []] do
             assert %{
@@ -128,11 +128,13 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
         assert %{node: "shop@10.0.0.5"} = ReleaseShell.run(release, "stop", @down)
 
         ReleaseShell.run(release, "start", @found ++ by_hand)
-        assert %{node: "shop", distribution: "sname"} = ReleaseShell.run(release, "stop", [])
+        assert %{node: "a@b", distribution: "name"} = ReleaseShell.run(release, "stop", @down)
+        ReleaseShell.run(release, "start", [{"RELEASE_DISTRIBUTION", "sname"} | @found])
+        assert %{node: "shop", distribution: "sname"} = ReleaseShell.run(release, "stop", @down)
 
         ReleaseShell.run(release, "start", @found)
         ReleaseShell.run(release, "start", [])
-        assert %{node: "shop", distribution: "sname"} = ReleaseShell.run(release, "stop", [])
+        assert %{node: "shop", distribution: "sname"} = ReleaseShell.run(release, "stop", @down)
       end
 
       test "no name at start: without distribution, with a file for the name it takes later", %{
@@ -151,20 +153,263 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
                      "starting without distribution, DNSMesh takes a name once it can\n"
 
           # The name of the start before is void.
-          assert [{path, "\n"}] = ReleaseShell.name_files(release)
+          assert [{path, ""}] = ReleaseShell.name_files(release)
           assert ran.env["DNS_MESH_NAME_FILE"] == path
 
-          ran = ReleaseShell.run(release, "stop", @down)
-          assert %{distribution: "sname", node: "shop", calls: ["node-name"]} = ran
+          for client <- @clients, environment <- [@found, @down, []] do
+            ran = ReleaseShell.run(release, client, environment)
+            assert %{status: 1, calls: []} = ran
 
-          assert ran.said =~
-                   ~r/\Adns_mesh: the running node's name is not known \(.*\)\. Set .*\n\z/
+            assert ran.said =~
+                     ~r/\Adns_mesh: the node was started from here, and has no name yet, .* kill \d+\n\z/
+          end
 
           File.write!(path, "shop@10.0.0.7\n")
 
           assert %{distribution: "name", node: "shop@10.0.0.7", calls: []} =
                    ReleaseShell.run(release, "stop", @down)
         end
+      end
+
+      test "no name known, and no DNS: a command ends at once, and says so", %{release: release} do
+        for client <- @clients do
+          ran = ReleaseShell.run(release, client, @down)
+          assert %{status: 1, node: nil, calls: ["node-name --timeout 400"]} = ran
+
+          assert ran.said ==
+                   "dns_mesh: the running node's name is not known (no servers; try DNS_MESH_ADDRESS). " <>
+                     "Set RELEASE_DISTRIBUTION=name and RELEASE_NODE\n"
+        end
+      end
+
+      test "two basenames from one folder: each command finds its own", %{release: release} do
+        web = &{"DNS_MESH_BASENAME", "web#{&1}"}
+        found = &[@query, {"HELPER_SAYS", &1}]
+        ReleaseShell.run(release, "start", [web.(1) | found.("web1@10.0.0.5")])
+        ReleaseShell.beside(release, "daemon", [web.(2) | found.("web2@10.0.0.5")])
+
+        for client <- @clients, n <- [1, 2] do
+          node = "web#{n}@10.0.0.5"
+          assert %{node: ^node, calls: []} = ReleaseShell.run(release, client, [web.(n) | @down])
+        end
+
+        # Which one, if none is named? DNS would lead to any of them, or to neither.
+        for client <- @clients, given <- [[], [web.(3)]] do
+          assert %{status: 1, calls: [], said: said} =
+                   ReleaseShell.run(release, client, given ++ @found)
+
+          assert said ==
+                   "dns_mesh: which node? From here were started: web1@10.0.0.5, web2@10.0.0.5. Give the command the " <>
+                     "DNS_MESH_BASENAME and DNS_MESH_ADDRESS of its start, or RELEASE_DISTRIBUTION=name and RELEASE_NODE\n"
+        end
+
+        ReleaseShell.beside(release, "start", @found)
+        assert %{node: "shop@10.0.0.5"} = ReleaseShell.run(release, "stop", @down)
+        assert %{node: "web1@10.0.0.5"} = ReleaseShell.run(release, "stop", [web.(1) | @down])
+      end
+
+      test "two addresses of one basename: each command finds its own, and the only one", %{
+        release: release
+      } do
+        at = &{"DNS_MESH_ADDRESS", "10.0.0.#{&1}"}
+        found = &[at.(&1), @query, {"HELPER_SAYS", "shop@10.0.0.#{&1}"}]
+        ReleaseShell.run(release, "start", found.(5))
+        # What a unit file sets is not set in every shell.
+        assert %{node: "shop@10.0.0.5", calls: []} = ReleaseShell.run(release, "stop", @down)
+        ReleaseShell.beside(release, "start", found.(6))
+
+        for n <- [5, 6] do
+          node = "shop@10.0.0.#{n}"
+          assert %{node: ^node, calls: []} = ReleaseShell.run(release, "stop", [at.(n) | @down])
+        end
+
+        for given <- [[], [at.(7)]] do
+          assert %{status: 1, said: "dns_mesh: which node? " <> listed} =
+                   ReleaseShell.run(release, "stop", given ++ @found)
+
+          assert listed =~ "shop@10.0.0.5"
+          assert listed =~ "shop@10.0.0.6"
+        end
+      end
+
+      test "a dead node's name stops nobody else", %{release: release} do
+        ReleaseShell.run(release, "start", @found)
+        ReleaseShell.stop(release)
+
+        for client <- @clients, environment <- [@found, @down, []] do
+          assert %{status: 1, calls: [], said: said} =
+                   ReleaseShell.run(release, client, environment)
+
+          assert said =~
+                   ~r/\Adns_mesh: shop@10\.0\.0\.5 was started from here, and no longer runs \(process \d+ has ended\)\. If another/
+        end
+
+        assert %{node: "shop", distribution: "sname"} =
+                 ReleaseShell.run(release, ["eval", "1"], @found)
+
+        # As the message says.
+        by_hand = [{"RELEASE_DISTRIBUTION", "name"}, {"RELEASE_NODE", "shop@10.0.0.5"}]
+        assert %{node: "shop@10.0.0.5"} = ReleaseShell.run(release, "stop", by_hand)
+
+        # The next start is another process.
+        ReleaseShell.run(release, "start", [@query, {"HELPER_SAYS", "shop@10.0.0.6"}])
+        assert %{node: "shop@10.0.0.6"} = ReleaseShell.run(release, "stop", @down)
+      end
+
+      test "a node that ended before it had a name is said to have ended", %{release: release} do
+        ReleaseShell.run(release, "start", @down)
+        ReleaseShell.stop(release)
+
+        assert %{status: 1, calls: [], said: said} = ReleaseShell.run(release, "stop", @found)
+        assert said =~ "a node without a name yet was started from here, and no longer runs"
+      end
+
+      test "whose the file is: what is known of the process, and what is not", %{release: release} do
+        ReleaseShell.run(release, "start", @found)
+        [{path, name}] = ReleaseShell.name_files(release)
+        [pid, began, boot, space] = path |> File.read!() |> String.split() |> tl()
+
+        for {owner, status} <- [
+              {[pid, began, boot, space], 0},
+              # The pid is another process's now.
+              {[pid, "1", boot, space], 1},
+              {["1", began, boot, space], 1},
+              # Before the machine, or the other host that shares the volume, was booted.
+              {[pid, began, "00000000-0000-0000-0000-000000000000", space], 1},
+              # In another container, whose processes nobody here can see.
+              {[pid, "1", boot, "4026530000"], 0},
+              # Without /proc, or of a daemon that has not come so far; and what is no such line.
+              {[], 0},
+              {["$(reboot)", "1", boot, space], 0},
+              {["*", "1", boot, space], 0}
+            ] do
+          File.write!(path, Enum.join([name, Enum.join(owner, " "), ""], "\n"))
+          assert %{status: ^status, calls: []} = ReleaseShell.run(release, "stop", @down)
+        end
+      end
+
+      test "started twice: the second has not taken the name of the first", %{release: release} do
+        ReleaseShell.run(release, "start", @found)
+        [{path, _}] = ReleaseShell.name_files(release)
+        first = File.read!(path)
+
+        # It ends, or waits for a name; the first runs on.
+        for second <- [@found, @down, [{"RELEASE_DISTRIBUTION", "none"} | @found]] do
+          assert %{env: %{"DNS_MESH_NAME_FILE" => ^path}} =
+                   ReleaseShell.beside(release, "start", second)
+
+          assert File.read!(path) == first
+          assert %{node: "shop@10.0.0.5"} = ReleaseShell.run(release, "stop", @down)
+        end
+
+        # Under another name they both run.
+        ReleaseShell.beside(release, "start", [@query, {"HELPER_SAYS", "shop@10.0.0.6"}])
+        assert %{node: "shop@10.0.0.6"} = ReleaseShell.run(release, "stop", @down)
+      end
+
+      test "blue and green: each folder has its own, and one without a name does not stop the other",
+           %{release: blue} do
+        green = ReleaseShell.new!(blue.shell)
+        ReleaseShell.run(blue, "start", @found)
+        # The name is taken, so it gets none.
+        ReleaseShell.run(green, "start", @down)
+        assert %{status: 1, calls: [], said: said} = ReleaseShell.run(green, "stop", @found)
+        assert said =~ "has no name yet"
+
+        ReleaseShell.stop(green)
+        assert %{status: 1, calls: []} = ReleaseShell.run(green, "stop", @found)
+        assert %{node: "shop@10.0.0.5", calls: []} = ReleaseShell.run(blue, "stop", @down)
+      end
+
+      test "of a VM that this is run by, only a file of the operator's counts", %{
+        release: release
+      } do
+        other = ReleaseShell.new!(release.shell)
+        %{env: env} = ReleaseShell.run(other, "start", @found)
+        inherited = {"DNS_MESH_NAME_FILE", env["DNS_MESH_NAME_FILE"]}
+
+        ReleaseShell.run(release, "start", [inherited, @query, {"HELPER_SAYS", "shop@10.0.0.6"}])
+        assert %{node: "shop@10.0.0.5"} = ReleaseShell.run(other, "stop", @down)
+
+        assert %{node: "shop@10.0.0.6"} = ReleaseShell.run(release, "stop", [inherited | @down])
+      end
+
+      test "one DNS_MESH_NAME_FILE for two basenames is found out", %{release: release} do
+        web = &{"DNS_MESH_BASENAME", "web#{&1}"}
+        file = {"DNS_MESH_NAME_FILE", Path.join(release.tmp, "name")}
+        found = &[web.(&1), file, @query, {"HELPER_SAYS", "web#{&1}@10.0.0.5"}]
+        ReleaseShell.run(release, "start", found.(1))
+        ReleaseShell.beside(release, "start", found.(2))
+
+        assert %{status: 1, calls: [], said: said} =
+                 ReleaseShell.run(release, "stop", [web.(1), file | @down])
+
+        assert said =~ "holds web2@10.0.0.5, the name of another node than DNS_MESH_BASENAME=web1"
+
+        assert %{node: "web2@10.0.0.5"} =
+                 ReleaseShell.run(release, "stop", [web.(2), file | @down])
+      end
+
+      test "a basename or address that makes no sense is said, and no other name taken for it", %{
+        release: release
+      } do
+        ReleaseShell.run(release, "start", @found)
+
+        for {variable, value, option} <- [
+              {"DNS_MESH_BASENAME", "web 1", "--basename"},
+              {"DNS_MESH_BASENAME", "../web", "--basename"},
+              {"DNS_MESH_BASENAME", "wéb", "--basename"},
+              {"DNS_MESH_ADDRESS", "10.0.0", "--address"}
+            ] do
+          bad = [
+            {variable, value},
+            {"HELPER_COMPLAINS", "dns_mesh: #{option}: no good\\nTry: dns_mesh --help\\n"},
+            {"HELPER_STATUS", "2"}
+          ]
+
+          for client <- @clients, environment <- [[@query], []] do
+            ran = ReleaseShell.run(release, client, environment ++ bad)
+            assert %{status: 1, calls: ["node-name --timeout 400 " <> _]} = ran
+
+            assert ran.said ==
+                     "dns_mesh: the running node's name is not known (#{variable}: no good). " <>
+                       "Set RELEASE_DISTRIBUTION=name and RELEASE_NODE\n"
+          end
+
+          ran = ReleaseShell.beside(release, "start", [@query | bad])
+          assert %{distribution: "none", left_behind: []} = ran
+          assert ran.said =~ "no node name (#{variable}: no good): starting without distribution"
+        end
+
+        assert %{node: "shop@10.0.0.5"} = ReleaseShell.run(release, "stop", @down)
+      end
+
+      test "only what the program prints on stdout is the name", %{release: release} do
+        noise = "ERROR: ld.so: object '/nowhere/x.so' from LD_PRELOAD cannot be preloaded\\n"
+
+        for command <- ["start", "daemon", "rpc"] do
+          given = [{"HELPER_COMPLAINS", noise} | @found]
+          assert %{node: "shop@10.0.0.5", said: ""} = ReleaseShell.run(release, command, given)
+          for {path, _} <- ReleaseShell.name_files(release), do: File.rm!(path)
+        end
+
+        # Where it fails, its own sentence is told, without the noise.
+        noisy = [
+          @query,
+          {"HELPER_COMPLAINS", noise <> "dns_mesh: no servers\\n"},
+          {"HELPER_STATUS", "1"}
+        ]
+
+        assert ReleaseShell.run(release, "start", noisy).said =~ "yet (no servers): starting"
+
+        # Unless it is the loader's.
+        broken = [
+          @query,
+          {"HELPER_COMPLAINS", "libc.so.6: not found\\n"},
+          {"HELPER_STATUS", "127"}
+        ]
+
+        assert ReleaseShell.run(release, "start", broken).said =~ "yet (libc.so.6: not found): "
       end
 
       test "RELEASE_DISTRIBUTION=none: named at run time, and the other commands know", %{
@@ -246,7 +491,7 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
         # Root, too, cannot make a folder in a file.
         File.write!(Path.join(release.root, "tmp"), "")
         assert %{node: "shop@10.0.0.5", said: ""} = ReleaseShell.run(release, "start", @found)
-        assert [{path, "shop@10.0.0.5\n"}] = ReleaseShell.name_files(release)
+        assert [{path, "shop@10.0.0.5"}] = ReleaseShell.name_files(release)
         private = Path.dirname(path)
         assert Path.dirname(private) == release.tmp
         assert Bitwise.band(File.stat!(private).mode, 0o777) == 0o700
@@ -281,7 +526,13 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
         end
 
         ReleaseShell.run(release, "start", [on.("c1"), @query, {"HELPER_SAYS", "shop@10.0.0.1"}])
-        ReleaseShell.run(release, "start", [on.("c2"), @query, {"HELPER_SAYS", "shop@10.0.0.2"}])
+
+        ReleaseShell.beside(release, "start", [
+          on.("c2"),
+          @query,
+          {"HELPER_SAYS", "shop@10.0.0.2"}
+        ])
+
         assert %{node: "shop@10.0.0.1"} = ReleaseShell.run(release, "stop", [on.("c1") | @down])
         assert %{node: "shop@10.0.0.2"} = ReleaseShell.run(release, "stop", [on.("c2") | @down])
       end
@@ -291,7 +542,7 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
         nowhere = [{"TMPDIR", "/dev/null"}]
 
         for command <- ["start", "rpc", "stop"] do
-          assert %{node: "shop@10.0.0.5", calls: ["node-name"], said: ""} =
+          assert %{node: "shop@10.0.0.5", calls: ["node-name" <> _], said: ""} =
                    ReleaseShell.run(release, command, @found ++ nowhere)
         end
 
@@ -317,7 +568,7 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
       test "RELEASE_TMP and DNS_MESH_NAME_FILE say where", %{release: release} do
         tmp = Path.join(release.tmp, "of its own")
         ReleaseShell.run(release, "start", [{"RELEASE_TMP", tmp} | @found])
-        assert [{path, "shop@10.0.0.5\n"}] = ReleaseShell.name_files(release)
+        assert [{path, "shop@10.0.0.5"}] = ReleaseShell.name_files(release)
         assert Path.dirname(path) == tmp
 
         assert %{node: "shop@10.0.0.5"} =
@@ -325,7 +576,7 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
 
         file = Path.join(release.tmp, "some/where/name")
         ReleaseShell.run(release, "start", [{"DNS_MESH_NAME_FILE", file} | @found])
-        assert File.read!(file) == "shop@10.0.0.5\n"
+        assert "shop@10.0.0.5\n" <> _process = File.read!(file)
 
         assert %{node: "shop@10.0.0.5"} =
                  ReleaseShell.run(release, "stop", [{"DNS_MESH_NAME_FILE", file} | @down])
@@ -346,14 +597,12 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
         [{path, _}] = ReleaseShell.name_files(release)
 
         for text <- [
-              "",
               "shop",
               "shop@",
               "@10.0.0.5",
               "a@b@c",
               "$(reboot)@10.0.0.5",
-              "a b@c",
-              "-\n"
+              "a b@c"
             ] do
           File.write!(path, text)
 
@@ -386,7 +635,7 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
           ])
 
         assert ran.distribution == "none"
-        assert ran.said =~ "no node name yet (a@b@c is no query): starting"
+        assert ran.said =~ "no node name (a@b@c is no query): starting without distribution, and"
       end
 
       test "a helper that cannot run is said, and the node starts", %{release: release} do

@@ -65,6 +65,73 @@ defmodule DNSMesh.ReleaseEnv.ReleaseTest do
       await_stopped(shop)
     end
 
+    test "stop, rpc and pid of one folder do not reach the node of another", %{
+      shop: blue,
+      named: named
+    } do
+      green = named |> copy_beside!(blue) |> with_env([@loopback])
+      blue = with_env(blue, [@loopback])
+      assert {"", 0} = daemon!(blue)
+      assert rpc!(blue, "IO.puts(node())") == "shop@127.0.0.1\n"
+
+      # The name is taken, so this one has none. DNS says the same for both.
+      port = green |> with_env([{"RELEASE_DISTRIBUTION", "none"}]) |> start!()
+      lines_until(port, ~r/another node of this basename runs on this machine/)
+
+      for command <- [["stop"], ["rpc", "System.stop()"], ["pid"], ["restart"]] do
+        assert {said, 1} = run(green, command)
+        assert said =~ "dns_mesh: the node was started from here, and has no name yet"
+      end
+
+      # In good order, as it says.
+      {said, 1} = run(green, ["stop"])
+      [_, pid] = Regex.run(~r/kill (\d+)/, said)
+      {"", 0} = System.cmd("kill", [pid])
+      assert_receive {^port, {:exit_status, 0}}, 20_000
+      assert {said, 1} = run(green, ["stop"])
+      assert said =~ "a node without a name yet was started from here, and no longer runs"
+
+      assert rpc!(blue, "IO.puts(node())") == "shop@127.0.0.1\n"
+      assert {"", 0} = run(blue, ["stop"])
+      await_stopped(blue)
+
+      # Now the name is the other's, and the file of the first is that of a dead node.
+      assert {"", 0} = daemon!(green)
+      assert rpc!(green, "IO.puts(node())") == "shop@127.0.0.1\n"
+      assert {said, 1} = run(blue, ["stop"])
+      assert said =~ "shop@127.0.0.1 was started from here, and no longer runs"
+      assert {"", 0} = run(green, ["stop"])
+      await_stopped(green)
+    end
+
+    test "two basenames from one folder are two nodes", %{shop: shop} do
+      nodes =
+        for basename <- ~w(web1 web2) do
+          node = with_env(shop, [@loopback, {"DNS_MESH_BASENAME", basename}])
+          assert {"", 0} = daemon!(node)
+          assert rpc!(node, "IO.puts(node())") == "#{basename}@127.0.0.1\n"
+          node
+        end
+
+      [web1, web2] = nodes
+      assert {said, 1} = shop |> with_env([@loopback]) |> run(["stop"])
+      assert said =~ "which node? From here were started: web1@127.0.0.1, web2@127.0.0.1."
+
+      assert {"", 0} = run(web1, ["stop"])
+      Await.await(fn -> match?([{"web2", _}], Epmd.names(shop.epmd)) end, 20_000)
+      assert {"web2@127.0.0.1\n", 0} = run(web2, ["rpc", "IO.puts(node())"])
+      assert {"", 0} = run(web2, ["stop"])
+      await_stopped(shop)
+    end
+
+    test "a preload that is not there is no part of the name", %{shop: shop} do
+      shop = with_env(shop, [@loopback])
+      port = shop |> wrapped(["env", "LD_PRELOAD=/nowhere/x.so"]) |> start!()
+      assert rpc!(shop, "IO.puts(node())") == "shop@127.0.0.1\n"
+      assert {"", 0} = run(shop, ["stop"])
+      assert_receive {^port, {:exit_status, 0}}, 20_000
+    end
+
     test "without a query it boots as if the file were not there", %{shop: shop} do
       assert {"", 0} = daemon!(shop)
       assert "shop@" <> host = rpc!(shop, "IO.puts(node())")
@@ -105,6 +172,25 @@ defmodule DNSMesh.ReleaseEnv.ReleaseTest do
       assert {"shop@127.0.0.2\n", 0} = run(shop, ["rpc", "IO.puts(node())"])
       assert {"", 0} = run(shop, ["stop"])
       await_stopped(shop)
+    end
+
+    test "a silent server, and no name known: stop, rpc and pid end at once", %{
+      shop: shop,
+      dns: dns
+    } do
+      for type <- [:a, :aaaa], do: ScriptedDNS.put(dns, {"shop.internal", type}, :silent)
+      # So that the only address of whatever machine this is cannot decide.
+      shop = with_env(shop, [{"DNS_MESH_ADDRESS", "interface:none0"}])
+
+      for command <- [["stop"], ["rpc", "1"], ["pid"]] do
+        {took, {said, 1}} = :timer.tc(fn -> run(shop, command) end)
+
+        assert said =~
+                 "dns_mesh: the running node's name is not known (there is no interface none0"
+
+        # 0.5 s where the machine is not busy; a health check has one.
+        assert took < 3_000_000
+      end
     end
 
     test "eval, version and a wrong command ask it nothing", %{shop: shop, dns: dns} do

@@ -54,6 +54,10 @@ defmodule DNSMesh.Test.ReleaseFolder do
     %{path: path, epmd: epmd, wrapper: [], environment: [{"ERL_EPMD_PORT", "#{epmd.port}"}]}
   end
 
+  @doc "Another copy of a kept release, on the same host as the first: the nodes of both have one epmd."
+  @spec copy_beside!(Path.t(), release) :: release
+  def copy_beside!(kept, first), do: %{first | path: copy_to_new!(kept)}
+
   @doc "The same release with more environment; the last of two wins."
   @spec with_env(release, [{String.t(), String.t()}]) :: release
   def with_env(release, environment),

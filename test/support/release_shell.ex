@@ -2,7 +2,7 @@ defmodule DNSMesh.Test.ReleaseShell do
   @moduledoc """
   A release's folder without a VM: a `bin/shop` that goes through the steps of the real one (`mix release.init`, the same
   from Elixir 1.14 to 1.20) around the generated env.sh, and then prints what it would start; and a stand-in for the
-  native `dns_mesh`.
+  native `dns_mesh`. As there, the shell of `start` becomes the node: it lives until `stop/1`, or the end of the test.
   """
 
   alias DNSMesh.ReleaseEnv
@@ -27,6 +27,12 @@ defmodule DNSMesh.Test.ReleaseShell do
   RELEASE_DISTRIBUTION="${RELEASE_DISTRIBUTION:-"sname"}"; export RELEASE_DISTRIBUTION
   env > "$RESULTS/env"
   echo "$RELEASE_DISTRIBUTION $RELEASE_NODE $*"
+  case $1 in
+    start | start_iex)
+      echo $$ >> "$NODES"
+      exec sleep 300 >/dev/null 2>&1
+      ;;
+  esac
   """
 
   # Says what it is told to, and notes each call.
@@ -76,7 +82,9 @@ defmodule DNSMesh.Test.ReleaseShell do
     put_helper(root, "0.1.0")
     File.mkdir_p!(Path.join(folder, "tmp"))
     File.mkdir_p!(Path.join(folder, "results"))
-    put_env(%__MODULE__{root: root, shell: shell, tmp: Path.join(folder, "tmp")}, "#!/bin/sh\n")
+    release = %__MODULE__{root: root, shell: shell, tmp: Path.join(folder, "tmp")}
+    ExUnit.Callbacks.on_exit(fn -> stop(release) end)
+    put_env(release, "#!/bin/sh\n")
   end
 
   @doc "Another env.sh: the user's own lines, with the block after them as the task would have it."
@@ -96,16 +104,25 @@ defmodule DNSMesh.Test.ReleaseShell do
 
   @doc """
   Runs `bin/shop COMMAND`. What it would start (`distribution`, `node`), the rest of its environment, what it printed
-  on stderr, and the arguments of each call of the native helper.
+  on stderr, and the arguments of each call of the native helper. A start takes the place of the nodes before it.
   """
   @spec run(t, String.t() | [String.t()], [{String.t(), String.t()}]) :: %{
-          distribution: String.t(),
-          node: String.t(),
+          status: 0 | 1,
+          distribution: String.t() | nil,
+          node: String.t() | nil,
           env: %{String.t() => String.t()},
           said: String.t(),
-          calls: [String.t()]
+          calls: [String.t()],
+          left_behind: [String.t()]
         }
   def run(release, command, environment) do
+    if command in ["start", "start_iex"], do: stop(release)
+    beside(release, command, environment)
+  end
+
+  @doc "The same; nodes that have been started before run on."
+  @spec beside(t, String.t() | [String.t()], [{String.t(), String.t()}]) :: map()
+  def beside(release, command, environment) do
     results = Path.join(Path.dirname(release.root), "results")
     for file <- File.ls!(results), do: File.rm!(Path.join(results, file))
 
@@ -114,23 +131,35 @@ defmodule DNSMesh.Test.ReleaseShell do
       {"PATH", System.fetch_env!("PATH")},
       {"ROOT", release.root},
       {"RESULTS", results},
+      {"NODES", nodes(release)},
       {"TMPDIR", release.tmp}
     ]
 
     environment = for {name, value} <- fixed ++ environment, do: "#{name}=#{value}"
     script = [Path.join(release.root, "script") | List.wrap(command)]
-    inner = ~S|said=$1; shift; exec "$@" 2>"$said"|
+
+    # A node runs on behind the output of its start.
+    inner =
+      if command in ["start", "start_iex"],
+        do: ~S'said=$1; shift; ("$@" 2>"$said" &) | cat',
+        else: ~S'said=$1; shift; exec "$@" 2>"$said"'
+
     outer = ["-c", inner, "sh", Path.join(results, "said"), "env", "-i"]
 
     {output, status} =
       System.cmd("sh", outer ++ environment ++ release.shell ++ script, cd: release.root)
 
     said = File.read!(Path.join(results, "said"))
-    if status != 0, do: raise("#{inspect(command)} ended with #{status}: #{output}#{said}")
+    if status > 1, do: raise("#{inspect(command)} ended with #{status}: #{output}#{said}")
 
-    [distribution, node | _] = String.split(output)
+    {distribution, node} =
+      case String.split(output) do
+        [distribution, node | _] -> {distribution, node}
+        [] -> {nil, nil}
+      end
 
     %{
+      status: status,
       distribution: distribution,
       node: node,
       env: variables(Path.join(results, "env")),
@@ -140,18 +169,31 @@ defmodule DNSMesh.Test.ReleaseShell do
     }
   end
 
-  @doc "What the name files hold: `{path, content}`, temporary ones included."
+  @doc "Ends the nodes, as a crash does."
+  @spec stop(t) :: :ok
+  def stop(release) do
+    for pid <- lines(nodes(release)),
+        do: System.cmd("kill", ["-9", pid], stderr_to_stdout: true)
+
+    _ = File.rm(nodes(release))
+    :ok
+  end
+
+  defp nodes(release), do: Path.join(Path.dirname(release.root), "nodes")
+
+  @doc "The names in the name files: `{path, name}`, temporary ones included."
   @spec name_files(t) :: [{Path.t(), String.t()}]
   def name_files(release) do
     for folder <- [release.root, release.tmp],
         path <- Path.wildcard(Path.join(folder, "**/dns_mesh-shop-*"), match_dot: true),
-        do: {path, File.read!(path)}
+        do: {path, path |> File.read!() |> String.split("\n") |> hd()}
   end
 
   # Variables and functions that env.sh has left in the script's shell without exporting them.
   defp left_behind(results) do
     names = fn file ->
-      for [_, name] <- Regex.scan(~r/^(dns_mesh\w*)\b/m, File.read!(Path.join(results, file))),
+      for line <- lines(Path.join(results, file)),
+          [_, name] <- [Regex.run(~r/^(dns_mesh\w*)\b/, line)],
           into: MapSet.new(),
           do: name
     end

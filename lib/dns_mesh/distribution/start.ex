@@ -3,7 +3,7 @@ defmodule DNSMesh.Distribution.Start do
   # Starting distribution under the derived name, step by step, in a process of its own: several steps may wait, and
   # the Poller must not. DNSMesh never stops distribution, not even what it started here.
 
-  alias DNSMesh.{Cookie, Distribution, Epmd, IP, NodeName, Secret}
+  alias DNSMesh.{Cookie, Distribution, Epmd, IP, NameFile, NodeName, Secret}
 
   @type fault ::
           Cookie.fault()
@@ -37,7 +37,7 @@ defmodule DNSMesh.Distribution.Start do
          {:ok, node} <- NodeName.to_atom(name),
          :ok <- net_kernel(node, ip) do
       if cookie, do: Node.set_cookie(NodeName.trusted(cookie))
-      leave_note(name, System.get_env("DNS_MESH_NAME_FILE", ""))
+      :ok = NameFile.write(name)
       {:ok, port(name)}
     end
   end
@@ -124,24 +124,6 @@ defmodule DNSMesh.Distribution.Start do
         _ = if ours?, do: :application.unset_env(:kernel, :inet_dist_use_interface)
         {:error, {:start_failed, inspect(reason)}}
     end
-  end
-
-  # For `bin/app remote|rpc|stop`, which find the name there: env.sh of `mix dns_mesh.gen.env` names the file. A disk that
-  # takes nothing is no reason to be without a name; the commands ask DNS again then.
-  defp leave_note(_name, ""), do: :ok
-
-  defp leave_note(name, path) do
-    unfinished = "#{path}.#{System.pid()}"
-
-    # In a container the pid is the same each time: what a crash has left there must not be in the way for ever.
-    _ = File.rm(unfinished)
-
-    with :ok <- File.mkdir_p(Path.dirname(path)),
-         :ok <- File.write(unfinished, name <> "\n", [:exclusive]) do
-      _ = File.rename(unfinished, path)
-    end
-
-    :ok
   end
 
   # For people, who have a firewall to open.
