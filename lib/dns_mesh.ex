@@ -36,7 +36,8 @@ defmodule DNSMesh do
     Poller,
     Query,
     Resolver,
-    Status
+    Status,
+    TestRun
   }
 
   @lookup_keys [:type, :nameservers, :timeout]
@@ -60,7 +61,7 @@ defmodule DNSMesh do
   @spec start_link(keyword()) ::
           {:ok, pid()} | :ignore | {:error, String.t() | {:already_started, pid()}}
   def start_link(opts \\ []) do
-    opts = named(opts)
+    opts = opts |> named() |> TestRun.guard(TestRun.now?())
 
     with %Config{} = config <- Config.new!(opts),
          :ok <- Await.ignored(config.name, false),

@@ -7,7 +7,7 @@ defmodule DNSMesh.Doctor do
   #   Words     the sentence and the fix             (pure)
   #   Table     what was looked at                   (pure)
 
-  alias DNSMesh.{Config, Diagnosis, Distribution, JSON, Options, Resolver}
+  alias DNSMesh.{Config, Diagnosis, Distribution, JSON, Options, Resolver, TestRun}
   alias DNSMesh.Doctor.{Examine, Facts, Table, Verdict, Verdicts, Words}
 
   @timeout 5_000
@@ -98,7 +98,7 @@ defmodule DNSMesh.Doctor do
   defp facts(%Facts{} = known), do: known
 
   defp facts({mode, config, instance, timeout}),
-    do: Examine.facts(mode, config, instance, timeout)
+    do: %{Examine.facts(mode, config, instance, timeout) | test_run?: TestRun.now?()}
 
   # What is to be examined; or all there is to know, where that is nothing.
   defp subject(name, own, options) do

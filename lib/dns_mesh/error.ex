@@ -358,7 +358,8 @@ defmodule DNSMesh.Error do
   def message({:epmd_failed, text}), do: "epmd does not start: #{text}"
 
   def message(:duplicate_name),
-    do: "another node of this basename runs on this machine: end it, or set another :basename"
+    do:
+      "another node of this basename runs on this machine: end it, or set another basename (DNS_MESH_BASENAME, or :basename)"
 
   def message({:port_taken, _text}),
     do:

@@ -24,13 +24,18 @@ defmodule DNSMesh.OwnName do
         }
   @type effect :: Problems.effect() | :poll
 
-  # What only the operator can mend is no reason to wait for.
+  # What only the operator can mend is no reason to wait: the name or the port is another VM's, say.
   @for_the_operator [
     :bad_basename_variable,
     :bad_address_variable,
+    :no_basename,
     :no_cookie,
+    :bad_cookie,
     :wrong_proto,
-    :bad_cookie
+    :duplicate_name,
+    :port_taken,
+    :epmd_missing,
+    :epmd_port_taken
   ]
 
   @spec new(Config.t(), integer()) :: t()
@@ -80,7 +85,7 @@ defmodule DNSMesh.OwnName do
         taken(own, nil, now)
 
       own.config.fault ->
-        own |> note(Naming.refused(own.naming, own.config.fault, now)) |> give_up()
+        own |> note(Naming.refused(own.naming, own.config.fault, now)) |> no_waiting()
 
       true ->
         decide(own, lookups, now)
@@ -171,7 +176,7 @@ defmodule DNSMesh.OwnName do
     else
       true -> {%{own | naming: Naming.unanswered(own.naming)}, []}
       {:undecided, candidates} -> note(own, Naming.undecided(own.naming, candidates, now))
-      {:error, reason} -> note(own, Naming.refused(own.naming, reason, now))
+      {:error, reason} -> own |> note(Naming.refused(own.naming, reason, now)) |> no_waiting()
     end
   end
 
@@ -215,10 +220,11 @@ defmodule DNSMesh.OwnName do
   end
 
   defp failed(own, fault, now) do
-    {naming, effects} = Naming.failed(own.naming, fault, own.config.interval, now)
-    own = %{own | naming: naming}
-    {if(coming?(own), do: own, else: let_go(own)), effects}
+    own |> note(Naming.failed(own.naming, fault, own.config.interval, now)) |> no_waiting()
   end
+
+  defp no_waiting({own, effects}),
+    do: {if(coming?(own), do: own, else: let_go(own)), effects}
 
   defp now, do: System.monotonic_time(:millisecond)
 
@@ -226,8 +232,6 @@ defmodule DNSMesh.OwnName do
   defp kind(reason), do: reason
 
   defp note(own, {naming, effects}), do: {%{own | naming: naming}, effects}
-
-  defp give_up({own, effects}), do: {let_go(own), effects}
 
   defp let_go(own) do
     for from <- own.waiting, do: GenServer.reply(from, :ok)

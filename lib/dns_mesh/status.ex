@@ -29,7 +29,19 @@ defmodule DNSMesh.Status do
       * `:next_attempt` - milliseconds until it is dialled again, by the poll that follows; `nil` when it is not waiting.
   """
 
-  alias DNSMesh.{Answer, Distribution, Error, JSON, Naming, OwnName, Query, Roster, Words}
+  alias DNSMesh.{
+    Answer,
+    Distribution,
+    Error,
+    JSON,
+    Naming,
+    OwnName,
+    Query,
+    Roster,
+    TestRun,
+    Words
+  }
+
   alias DNSMesh.Status.{Plain, Text}
 
   @enforce_keys [:name, :state]
@@ -89,11 +101,14 @@ defmodule DNSMesh.Status do
     distribution = Distribution.current()
 
     because =
-      case System.get_env("DNS_CLUSTER_QUERY") do
-        unset when unset in [nil, ""] ->
+      case {System.get_env("DNS_CLUSTER_QUERY"), TestRun.now?()} do
+        {unset, _test_run?} when unset in [nil, ""] ->
           "no process is registered as #{inspect(name)}, and DNS_CLUSTER_QUERY is not set: without a query DNSMesh does not start"
 
-        query ->
+        {_query, true} ->
+          "no process is registered as #{inspect(name)}. #{TestRun.advice()}"
+
+        {query, false} ->
           "no process is registered as #{inspect(name)}, though DNS_CLUSTER_QUERY is #{inspect(query)}: put DNSMesh into " <>
             "the children of your application's supervisor, or set its :query"
       end

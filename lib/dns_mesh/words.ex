@@ -3,7 +3,7 @@ defmodule DNSMesh.Words do
   # What an event says to a person: one line, what was expected, what was got, what to do. Pure; `nil` for the many
   # events that are for machines.
 
-  alias DNSMesh.{Distribution, Error, ReleaseNaming}
+  alias DNSMesh.{Distribution, Error, ReleaseNaming, TestRun}
 
   @spec for_event([atom()], map(), map()) :: {:news | :warning, String.t()} | nil
   def for_event([:peers, :changed], counts, %{joined: joined, left: left} = metadata) do
@@ -142,11 +142,17 @@ defmodule DNSMesh.Words do
   end
 
   defp problem(%{problem: :not_distributed}) do
-    if Distribution.expected?(),
-      do:
+    cond do
+      not Distribution.expected?() ->
+        "this VM can join nobody: #{no_node()}; #{ask_the_node()}"
+
+      TestRun.now?() ->
+        "this node is not distributed, so it can join nobody. " <> TestRun.advice()
+
+      true ->
         "this node is not distributed, so it can join nobody. " <>
-          naming_advice(ReleaseNaming.why()),
-      else: "this VM can join nobody: #{no_node()}; #{ask_the_node()}"
+          naming_advice(ReleaseNaming.why())
+    end
   end
 
   defp problem(%{problem: :short_names} = m) do

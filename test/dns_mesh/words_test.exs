@@ -52,7 +52,7 @@ defmodule DNSMesh.WordsTest do
           {:unreachable, peers, "cannot connect to app@10.0.0.2", "4369"},
           {:unreachable, Map.put(peers, :listed_as, ["node1@node1"]), "is called node1@node1",
            "--sname"},
-          {:not_distributed, %{node: nil}, "not distributed", "--name"},
+          {:not_distributed, %{node: nil}, "not distributed", "distribution: :auto"},
           {:short_names, peers, "app@10.0.0.1, runs with short names", "--name"},
           {:long_names, peers, "app@10.0.0.1, runs with long names", "--sname"},
           {:several_addresses, %{query: "a@b", addresses: 3},

@@ -66,6 +66,8 @@ defmodule DNSMesh.Doctor.Facts do
     leaving?: false,
     # Whether the VM is distributed.
     alive?: false,
+    # Whether Mix runs it for tests.
+    test_run?: false,
     # Whether it was booted with -hidden.
     hidden?: false,
     networks: [],
@@ -90,6 +92,7 @@ defmodule DNSMesh.Doctor.Facts do
 
   @type t :: %__MODULE__{
           mode: mode(),
+          test_run?: boolean(),
           mesh: atom(),
           distribution: Distribution.t() | nil,
           node: String.t() | nil,

@@ -56,6 +56,12 @@ defmodule DNSMesh.Doctor.Words do
        "(DNS_CLUSTER_QUERY=app.internal), and start it again."}
   end
 
+  defp verdict(:not_running, %{test_run?: true} = facts) do
+    {"No process is registered as #{inspect(facts.mesh)}: in a test run (mix test, MIX_ENV=test) DNSMesh does not heed " <>
+       "DNS_CLUSTER_QUERY.",
+     "where a cluster is wanted in tests, give the child both: {DNSMesh, query: \"app.internal\", distribution: :auto}."}
+  end
+
   defp verdict(:not_running, facts) do
     {"No process is registered as #{inspect(facts.mesh)}, though there is a query: DNSMesh has not been started, or has ended.",
      "put DNSMesh into the children of your application's supervisor, before those that need the cluster; where it is " <>
@@ -71,6 +77,12 @@ defmodule DNSMesh.Doctor.Words do
   end
 
   ## This node
+
+  defp verdict(:not_distributed, %{obstacle: :manual, test_run?: true}) do
+    {"this node is not distributed, and in a test run (mix test, MIX_ENV=test) DNSMesh does not change that by itself.",
+     "give the child distribution: :auto; or start the run with a name: elixir --name app@10.0.0.5 --cookie SECRET -S mix " <>
+       "test, with this machine's own address."}
+  end
 
   defp verdict(:not_distributed, %{obstacle: :manual}) do
     {"this node is not distributed, and distribution: :manual keeps DNSMesh from changing that.",
