@@ -6,6 +6,7 @@ defmodule DNSMesh.Epmd do
   @timeout 1_000
   @start_timeout 2_000
   @default_port 4369
+  @local {127, 0, 0, 1}
   @names_request 110
 
   @type fault ::
@@ -14,6 +15,7 @@ defmodule DNSMesh.Epmd do
           | :epmd_port_taken
           | :epmd_missing
           | {:epmd_failed, String.t()}
+          | {:epmd_elsewhere, String.t()}
 
   @doc "The port of every epmd: the VM's, and those of its peers. The VM reads the same variable."
   @spec port() :: 1..65_535
@@ -25,19 +27,21 @@ defmodule DNSMesh.Epmd do
   end
 
   @doc """
-  The basenames it knows. Where none answers, one is started that listens on `ip` and loopback only, if `start?`.
+  The basenames it knows. Where none answers, one is started, if `start?`, as OTP starts it: at every address (or those of
+  `ERL_EPMD_ADDRESS`). It outlives this VM, and is the host's: an address may change, and another application may be on
+  another interface.
   """
-  @spec names(:inet.ip_address(), start? :: boolean()) :: {:ok, [String.t()]} | {:error, fault()}
-  def names(ip, start?) do
-    with {:error, :epmd_absent} when start? <- ask(),
-         :ok <- start(ip) do
+  @spec names(start? :: boolean()) :: {:ok, [String.t()]} | {:error, fault()}
+  def names(start?) do
+    with {:error, :epmd_absent} when start? <- ask(@local),
+         :ok <- start() do
       ask_new(System.monotonic_time(:millisecond) + @start_timeout)
     end
   end
 
   # `epmd -daemon` returns before its child listens, and says nothing when that fails.
   defp ask_new(deadline) do
-    case ask() do
+    case ask(@local) do
       {:error, :epmd_absent} ->
         if System.monotonic_time(:millisecond) < deadline do
           receive do
@@ -53,9 +57,20 @@ defmodule DNSMesh.Epmd do
     end
   end
 
-  @spec ask() :: {:ok, [String.t()]} | {:error, fault()}
-  defp ask do
-    case :gen_tcp.connect({127, 0, 0, 1}, port(), [:binary, active: false], @timeout) do
+  @doc "Whether peers that ask at that address of this machine find it: one that was started with `-address` is elsewhere."
+  @spec at(:inet.ip_address()) :: :ok | {:error, fault()}
+  def at(ip) do
+    case ask(ip) do
+      {:ok, _names} -> :ok
+      {:error, _why} -> {:error, {:epmd_elsewhere, DNSMesh.IP.to_text(ip)}}
+    end
+  end
+
+  @spec ask(:inet.ip_address()) :: {:ok, [String.t()]} | {:error, fault()}
+  defp ask(ip) do
+    options = [:binary, DNSMesh.IP.family(ip), active: false]
+
+    case :gen_tcp.connect(ip, port(), options, @timeout) do
       {:ok, socket} ->
         try do
           read_names(socket)
@@ -93,15 +108,13 @@ defmodule DNSMesh.Epmd do
   defp parse_names(text),
     do: for([_, name] <- Regex.scan(~r/^name (\S+) at port \d+$/m, text), do: name)
 
-  defp start(ip) do
+  defp start do
     case executable() do
       nil ->
         {:error, :epmd_missing}
 
       path ->
-        case System.cmd(path, ["-daemon", "-address", DNSMesh.IP.to_text(ip)],
-               stderr_to_stdout: true
-             ) do
+        case System.cmd(path, ["-daemon"], stderr_to_stdout: true) do
           {_, 0} -> :ok
           {text, status} -> {:error, {:epmd_failed, "exit status #{status} #{String.trim(text)}"}}
         end

@@ -66,11 +66,21 @@ defmodule DNSMesh.Error do
   | `{:wrong_proto, family}` | an `:inet6` address on a VM booted for IPv4, or the other way round |
   | `:no_cookie`, `{:bad_cookie, why}` | no cookie, or one that is empty, longer than 255 characters or not UTF-8 |
   | `:epmd_absent`, `:epmd_silent`, `:epmd_port_taken`, `:epmd_missing`, `{:epmd_failed, text}` | epmd is not running under `-start_epmd false`, does not answer, another program holds its port, it is not installed, it does not start |
+  | `{:epmd_elsewhere, ip}` | the epmd of this machine does not listen at this node's address |
   | `:duplicate_name` | another node of this basename is registered at this machine's epmd |
   | `{:port_taken, text}`, `{:start_failed, text}` | the distribution port is taken; distribution does not start |
 
+  Reasons why its name no longer fits the host, in the problem `:name_unfit`: `{:epmd_elsewhere, ip}`, and
+
+  | reason | meaning |
+  |---|---|
+  | `{:address_gone, ip}` | the address in this node's name is on no interface any more |
+  | `{:listed_as, ip}` | the answers list another address of this machine, and not the one in this node's name |
+
   A name that no room is left for (`:max_peers`) is not kept as a peer: `:peer_budget` is the problem told in its place.
   """
+
+  alias DNSMesh.Epmd
 
   @type name_fault ::
           :empty
@@ -161,6 +171,9 @@ defmodule DNSMesh.Error do
           | :epmd_port_taken
           | :epmd_missing
           | {:epmd_failed, String.t()}
+          | {:epmd_elsewhere, String.t()}
+          | {:address_gone, String.t()}
+          | {:listed_as, String.t()}
           | :duplicate_name
           | {:port_taken, String.t()}
           | {:start_failed, String.t()}
@@ -356,6 +369,24 @@ defmodule DNSMesh.Error do
       "epmd is not installed: install it (Debian: erlang-base), or boot with -start_epmd false -erl_epmd_port 9100"
 
   def message({:epmd_failed, text}), do: "epmd does not start: #{text}"
+
+  def message({:epmd_elsewhere, ip}) do
+    "the epmd of this machine does not answer at #{ip}, where peers ask it for this node: it was started with -address, with " <>
+      "ERL_EPMD_ADDRESS, or by a service that has it listen elsewhere. End it: stop the nodes that it serves (epmd -port " <>
+      "#{Epmd.port()} -names lists them), then run epmd -port #{Epmd.port()} -kill, or stop that service (systemctl stop " <>
+      "epmd.socket epmd.service); and start them again without that setting"
+  end
+
+  def message({:address_gone, ip}),
+    do:
+      "#{ip} is on no interface of this machine any more, so that nobody can dial this node: restart it, and it takes the " <>
+        "address that the machine has then; or give the machine that address back"
+
+  def message({:listed_as, ip}),
+    do:
+      "the answers list #{ip}, another address of this machine, and not the one in its name, so that nobody looks for it there: " <>
+        "restart this node, and it takes #{ip} (where it is named by hand, by --name, RELEASE_NODE, :address or " <>
+        "DNS_MESH_ADDRESS, write #{ip} there first); or correct what is listed"
 
   def message(:duplicate_name),
     do:

@@ -3,15 +3,27 @@ defmodule DNSMesh.OwnName do
   # Taking a name: carries Naming's decisions out, in the Poller. Asks the ladder, starts distribution in a process of
   # its own, and lets `start_link/1` wait until the name is there.
 
-  alias DNSMesh.{Config, Distribution, Lookups, Naming, NodeName, Problems, Resolver}
+  alias DNSMesh.{Config, Distribution, Epmd, Fit, Lookups, Naming, NodeName, Problems, Resolver}
   alias DNSMesh.Distribution.Start
 
   # Environment variables in which a platform tells a process its own address, in the order of trust; each is believed
   # only if it is on an interface.
   @hints ~w(POD_IP MY_POD_IP FLY_PRIVATE_IP RENDER_INTERNAL_IP)
 
+  # Milliseconds between two looks for epmd.
+  @check_again 60_000
+
   @enforce_keys [:naming, :config]
-  defstruct [:naming, :config, start: nil, waiting: [], heard: []]
+  defstruct [
+    :naming,
+    :config,
+    start: nil,
+    waiting: [],
+    heard: [],
+    fit: %Fit{},
+    check: nil,
+    check_at: nil
+  ]
 
   @type t :: %__MODULE__{
           naming: Naming.t(),
@@ -20,7 +32,12 @@ defmodule DNSMesh.OwnName do
           start: reference() | nil,
           waiting: [GenServer.from()],
           # What each item has listed in all polls so far: a capped answer (Route 53 gives eight) lists others each time.
-          heard: [[:inet.ip_address()]]
+          heard: [[:inet.ip_address()]],
+          # Whether the name fits the machine.
+          fit: Fit.t(),
+          # The monitor of the process that looks for epmd at the own address, and when the next one is due.
+          check: reference() | nil,
+          check_at: integer() | nil
         }
   @type effect :: Problems.effect() | :poll
 
@@ -103,6 +120,67 @@ defmodule DNSMesh.OwnName do
       died -> failed(own, {:start_failed, Exception.format_exit(died)}, now)
     end
   end
+
+  @doc "A round begins: whether the name that this node has fits the machine."
+  @spec look(t(), map(), Lookups.t(), integer()) :: {t(), [effect()]}
+  def look(
+        %{config: %{resolver: nil}} = own,
+        %{distribution: %{alive?: true}} = world,
+        lookups,
+        now
+      ) do
+    %{node: node, address: ip, basename: basename} = world.distribution
+
+    listed =
+      case Lookups.listed(lookups, basename) do
+        {:ok, listed} -> listed
+        :not_yet -> []
+      end
+
+    seen = %{
+      node: node,
+      ip: ip,
+      own: world.own_addresses,
+      listed: listed,
+      listed_as: fn -> listed_as(world.distribution, listed) end
+    }
+
+    {fit, effects} = Fit.look(own.fit, seen, now)
+    {look_for_epmd(%{own | fit: fit}, world, now), effects}
+  end
+
+  def look(own, _world, _lookups, _now), do: {own, []}
+
+  defp listed_as(distribution, listed) do
+    request = %{option: nil, family: distribution.family, answers: listed, hints: []}
+
+    case Resolver.own_address(request) do
+      {:ok, %{because: :in_answer, ip: ip}} -> ip
+      _another_reason -> nil
+    end
+  end
+
+  # A node that had its name when it booted has registered at loopback, wherever else its epmd listens.
+  defp look_for_epmd(%{check: nil} = own, %{distribution: distribution} = world, now) do
+    ip = distribution.address
+
+    if distribution.epmd? and ip in world.own_addresses and
+         DNSMesh.IP.class(ip) in [:private, :public] and
+         (own.check_at == nil or now >= own.check_at or own.fit.epmd != nil) do
+      {_pid, check} = spawn_monitor(fn -> exit({:epmd, Epmd.at(ip)}) end)
+      %{own | check: check, check_at: now + @check_again}
+    else
+      own
+    end
+  end
+
+  defp look_for_epmd(own, _world, _now), do: own
+
+  @doc "The look for epmd has ended."
+  @spec checked(t(), term()) :: t()
+  def checked(own, {:epmd, {:error, fault}}), do: put_in(%{own | check: nil}.fit.epmd, fault)
+  def checked(own, {:epmd, :ok}), do: put_in(%{own | check: nil}.fit.epmd, nil)
+  def checked(own, _died), do: %{own | check: nil}
 
   @doc "`:name_timeout` is over."
   @spec late(t(), integer()) :: {t(), [effect()]}

@@ -196,6 +196,9 @@ defmodule DNSMesh.Poller do
   defp heard({:ended, ref, reason}, state) when is_map_key(state.asked, ref),
     do: replied(state, ref, reason)
 
+  defp heard({:ended, ref, reason}, %{own_name: %{check: ref}} = state),
+    do: %{state | own_name: OwnName.checked(state.own_name, reason)}
+
   defp heard({:ended, ref, reason}, state) when is_map_key(state.joins, ref),
     do: joined(state, ref, reason)
 
@@ -260,7 +263,7 @@ defmodule DNSMesh.Poller do
   end
 
   defp begin_round(state, world) do
-    state = consider_name(state)
+    state = state |> consider_name() |> look_at_name(world)
     state = roster(state, {:round, Map.put(world, :naming?, OwnName.pending?(state.own_name))})
     state = %{state | me: me(world.distribution, state)}
     under_way = for {_ref, %{what: {%Query{}, _type} = key}} <- state.asked, do: key
@@ -594,6 +597,9 @@ defmodule DNSMesh.Poller do
 
   defp consider_name(state),
     do: own_name(state, OwnName.consider(state.own_name, state.lookups, now()))
+
+  defp look_at_name(state, world),
+    do: own_name(state, OwnName.look(state.own_name, world, state.lookups, now()))
 
   defp own_name(state, {own_name, effects}) do
     {polls, effects} = Enum.split_with(effects, &(&1 == :poll))

@@ -88,7 +88,7 @@ defmodule DNSMesh.Status do
       state: if(roster.leaving?, do: :leaving, else: :running),
       because: if(roster.leaving?, do: Words.leaving()),
       node: distribution.node,
-      naming: naming(distribution, own_name.naming),
+      naming: fit(naming(distribution, own_name.naming), distribution, own_name.fit),
       connected: Enum.sort(roster.connected),
       queries: Enum.map(lookups.entries, &query(&1, now)),
       peers: roster |> Roster.peers() |> Enum.map(&peer(&1, roster, now))
@@ -121,6 +121,11 @@ defmodule DNSMesh.Status do
       naming: naming(distribution, Naming.off(0))
     }
   end
+
+  defp fit(naming, %{alive?: true, address: ip}, %{ip: ip, reason: reason}) when reason != nil,
+    do: "#{naming}; no longer fits this host: #{Error.message(reason)}"
+
+  defp fit(naming, _distribution, _fit), do: naming
 
   defp naming(%{alive?: false}, %{state: :starting, name: name}), do: "about to be #{name}"
 

@@ -27,7 +27,7 @@ defmodule DNSMesh.Telemetry do
   | `:nobody` | for at least an interval, no record type of an item has had a record | `:query`, `:types`, `:reason`, `:server` |
   | `:answer_truncated` | an answer held more than 4 096 records | `:query`, `:type` |
   | `:unreachable` | peers were dialled in vain, or not found, more than once | `:peers`, `:listed_as` (items that name them by host, while this node is named by address) |
-  | `:held` | peers are not joined, because `:member` cannot reach them (`:because` is `:unreachable_for`), or because it is linked to them and this node cannot reach it (`:member_unreachable`): that pair is what has to be mended | `:peers`, `:member`, `:because`, `:node` |
+  | `:held` | peers are not joined, because `:member` cannot reach them (`:because` is `:unreachable_for`), or because it is linked to them and this node cannot reach it (`:member_unreachable`): that pair is what has to be mended, if an answer lists the member still | `:peers`, `:member`, `:because`, `:listed`, `:node` |
   | `:dialled_past` | a peer that was held because `:member` cannot reach it was joined by somebody who did not ask (an application, another library), and was cut | `:peer`, `:member` |
   | `:outsider` | `:cuts` links of this node were cut lately, and `:peers`, which are linked to it or were cut, visible, stand in no answer: where another member cannot reach such a node, `global` has links cut | `:peers`, `:cuts`, `:node` |
   | `:not_distributed` | this node cannot dial anybody as it is | `:node` |
@@ -41,6 +41,7 @@ defmodule DNSMesh.Telemetry do
   | `:atom_budget` | too many new names lately | `:peers` |
   | `:no_own_address` | this node does not know its own address, or what stands before it in its name | `:reason` |
   | `:name_not_taken` | distribution could not be started under the name derived | `:node`, `:reason` |
+  | `:name_unfit` | the address in this node's name has gone, or is not the one that the answers list; or epmd does not answer there | `:node`, `:reason` |
   | `:name_late` | `start_link/1` went on without the name | |
   | `:public_plain` | peers have public addresses and the distribution is not TLS | `:peers` |
 
@@ -91,6 +92,7 @@ defmodule DNSMesh.Telemetry do
     :public_plain,
     :no_own_address,
     :name_not_taken,
+    :name_unfit,
     :name_late
   ]
 

@@ -188,6 +188,14 @@ defmodule DNSMesh.Words do
       "open to this node"
   end
 
+  # Mostly it has gone, or it is the very node that is held, whose machine has another address now.
+  defp problem(%{problem: :held, listed: false} = m) do
+    "not joining #{some(m.peers)}: #{m.member}, which no answer lists, is a member, and nothing gets through between " <>
+      "#{m.member} and #{them(m.peers)}. Where DNSMesh.doctor() here says that what is listed answers as #{m.member}, they are " <>
+      "one node, whose machine has another address now: restart it. Where #{m.member} has gone, its links end by themselves, " <>
+      "within net_ticktime; else open the ports of epmd and distribution between them"
+  end
+
   defp problem(%{problem: :held, because: :unreachable_for} = m) do
     "not joining #{some(m.peers)}: #{m.member} cannot reach #{them(m.peers)}, and joining would have links cut all over the " <>
       "cluster. Mend the way between #{m.member} and #{them(m.peers)}, both directions, ports of epmd and distribution"
@@ -246,6 +254,9 @@ defmodule DNSMesh.Words do
   defp problem(%{problem: :name_not_taken} = m),
     do: "this node cannot take the name #{m.node}: #{Error.message(m.reason)}"
 
+  defp problem(%{problem: :name_unfit} = m),
+    do: "this node's name, #{m.node}, no longer fits this host: #{Error.message(m.reason)}"
+
   defp problem(%{problem: :name_late}) do
     "this node has no name yet, and start_link/1 goes on without (:name_timeout). What starts after it and keeps node() " <>
       "(Phoenix.Tracker, Oban) keeps nonode@nohost: restart it once the name is there, or set :address"
@@ -271,6 +282,9 @@ defmodule DNSMesh.Words do
 
   defp over(%{problem: :unreachable}),
     do: "every peer that could not be reached is connected or gone now"
+
+  defp over(%{problem: :name_unfit} = m),
+    do: "this node's name, #{m.node}, fits this host again"
 
   defp over(%{problem: :not_distributed} = m), do: "this node is distributed now, as #{m.node}"
   defp over(_said_by_what_follows), do: nil

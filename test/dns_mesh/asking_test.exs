@@ -446,6 +446,26 @@ defmodule DNSMesh.AskingTest do
       assert joins(effects) == [@c]
     end
 
+    test "tells whether an answer lists the member because of which a target is held" do
+      for {names, listed?} <- [{[@a, @b, @c], true}, {[@a, @c], false}] do
+        moved = [
+          {20_000, {:round, world(connected: [@a, @b])}},
+          {20_001, listed(names)},
+          {20_003, found([{@c, :ok}])},
+          {20_005, {:asked, @c, %{@a => :ok, @b => :no_answer}}},
+          {25_000, {:round, world(connected: [@a, @b])}}
+        ]
+
+        {_roster, effects} = play(linked(moved))
+
+        assert [listed?] ==
+                 for(
+                   {:event, [:problem, :raised], _, %{problem: :held} = d} <- effects,
+                   do: d.listed
+                 )
+      end
+    end
+
     for answer <- [:silent, :dead, :no_answer] do
       test "holds a target of which a member says #{inspect(answer)}, and names that member" do
         {roster, effects} =

@@ -65,6 +65,10 @@ defmodule DNSMesh.WordsTest do
           {:held, Map.merge(peers, %{because: :member_unreachable, member: "app@10.0.0.3"}),
            "not joining app@10.0.0.2: app@10.0.0.3 is linked there, and this node cannot reach it",
            "Mend the way between app@10.0.0.1 and app@10.0.0.3"},
+          {:held,
+           Map.merge(peers, %{because: :unreachable_for, member: "app@10.0.0.3", listed: false}),
+           "not joining app@10.0.0.2: app@10.0.0.3, which no answer lists, is a member",
+           "answers as app@10.0.0.3, they are one node, whose machine has another address now: restart it"},
           {:dialled_past, %{peer: "app@10.0.0.2", member: "app@10.0.0.3"},
            "app@10.0.0.2, which was held because app@10.0.0.3 cannot reach it",
            "mend the way between app@10.0.0.3 and app@10.0.0.2"},
@@ -80,6 +84,12 @@ defmodule DNSMesh.WordsTest do
           {:no_own_address, %{reason: {:no_interface, "eth9"}}, "its own address", ":address"},
           {:name_not_taken, %{node: "app@10.0.0.1", reason: :no_cookie}, "app@10.0.0.1",
            "RELEASE_COOKIE"},
+          {:name_unfit, %{node: "app@10.0.0.5", reason: {:address_gone, "10.0.0.5"}},
+           "app@10.0.0.5, no longer fits this host: 10.0.0.5 is on no interface", "restart it"},
+          {:name_unfit, %{node: "app@10.0.0.5", reason: {:listed_as, "10.1.0.5"}},
+           "list 10.1.0.5, another address", "restart this node, and it takes 10.1.0.5"},
+          {:name_unfit, %{node: "app@10.0.0.5", reason: {:epmd_elsewhere, "10.0.0.5"}},
+           "does not answer at 10.0.0.5", "-kill"},
           {:name_late, %{}, "no name yet", ":address"}
         ] do
       assert problem in Telemetry.problems()

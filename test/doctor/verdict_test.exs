@@ -227,6 +227,14 @@ defmodule DNSMesh.Doctor.VerdictTest do
          lookups: [lookup(["10.0.0.7"])],
          networks: [{{10, 0, 0, 1}, 24}, {{10, 0, 0, 7}, 32}]
        ], "app.internal gives 10.0.0.7", "tasks.SERVICE"},
+      # On a dummy device, where the instance does not take it for its own.
+      {:virtual_ip,
+       [
+         peers: [],
+         selves: [own("10.96.0.10")],
+         lookups: [lookup(["10.96.0.10"])],
+         networks: [{{10, 0, 0, 1}, 24}, {{10, 96, 0, 10}, 32}]
+       ], "app.internal gives 10.96.0.10", "headless service"},
       {:virtual_ip,
        [
          peers: [shut("app@10.0.0.9", {:silent, :epmd})],
@@ -281,6 +289,20 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:no_node, one(peer(@c, greeting: :no_node)), "is no node", "free that port"},
       {:node_silent, one(peer(@c, greeting: :silent)), "says nothing", "restart it"},
       {:tls, one(peer(@c, greeting: :tls)), "speaks TLS", "-proto_dist inet_tls"},
+      {:name_unfit, [unfit: {:address_gone, "10.0.0.1"}],
+       "This node's name, #{@a}, no longer fits this host: 10.0.0.1 is on no interface",
+       "restart this node"},
+      {:name_unfit, [unfit: {:listed_as, "10.1.0.1"}, lookups: [lookup(:timeout)]],
+       "the answers list 10.1.0.1, another address of this machine", "restart this node"},
+      {:name_unfit, [unfit: {:epmd_elsewhere, "10.0.0.1"}],
+       "the epmd of this machine does not answer at 10.0.0.1", "end that epmd"},
+      # One machine, under the address it had before and the one that it has now.
+      {:load_balancer,
+       [peers: [moved({:unreachable_for, @b}), peer(@a, link: :visible)], members: [@b]],
+       "what answers there is #{@b}",
+       "if the address of #{@b} has changed since it started, restart that node"},
+      {:other_name, [peers: [moved({:member_unreachable, @b})]], "answers as #{@b}",
+       "restart it, if its address has changed"},
       {:load_balancer, one(peer(@c, greeting: {:other_name, @b})) ++ [members: [@b]],
        "#{@c}: what answers there is #{@b}, which is linked under that name already",
        "take 10.0.0.3 out of app.internal"},
@@ -345,6 +367,9 @@ defmodule DNSMesh.Doctor.VerdictTest do
   end
 
   defp unheeded(why), do: one(peer(@c, greeting: :wrong_cookie, unheeded: why))
+
+  defp moved(reason),
+    do: peer(@c, greeting: {:other_name, @b}, state: :held, reason: reason)
 
   defp dir, do: [query: "dir:/x", type: :names]
 

@@ -60,7 +60,8 @@ defmodule DNSMesh.Distribution.Start do
     if Distribution.current().epmd? and not Node.alive?() do
       {basename, _host} = NodeName.split(name)
 
-      with {:ok, names} <- Epmd.names(ip, start?),
+      with {:ok, names} <- Epmd.names(start?),
+           :ok <- Epmd.at(ip),
            do: if(basename in names, do: {:error, :duplicate_name}, else: :ok)
     else
       :ok

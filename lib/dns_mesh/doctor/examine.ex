@@ -62,6 +62,7 @@ defmodule DNSMesh.Doctor.Examine do
       own: own,
       obstacle: obstacle(mode, config, own_name),
       leaving?: leaving?(instance),
+      unfit: own_name.fit.reason,
       cookie: cookie(world.distribution, config),
       hidden?: :init.get_argument(:hidden) != :error,
       networks: Resolver.own_networks(),

@@ -58,6 +58,8 @@ defmodule DNSMesh.Doctor.Facts do
     :own,
     # Why it has no name yet: a reason, :manual, :eval (bin/app eval is no node), or nil.
     :obstacle,
+    # Why its name fits the machine no longer, as the running instance has found.
+    :unfit,
     # The library's words where it cannot be loaded.
     :library,
     # Where the cookie comes from, or why there is none.
@@ -98,6 +100,7 @@ defmodule DNSMesh.Doctor.Facts do
           node: String.t() | nil,
           own: {:ok, DNSMesh.Naming.address()} | {:error, Error.reason()} | nil,
           obstacle: Error.reason() | :manual | :eval | nil,
+          unfit: DNSMesh.Fit.fault() | nil,
           library: String.t() | nil,
           cookie: {:ok, source :: term()} | {:error, Error.reason()} | nil,
           leaving?: boolean(),

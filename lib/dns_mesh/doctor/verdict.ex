@@ -19,7 +19,7 @@ defmodule DNSMesh.Doctor.Verdict do
 
   @spec judge(Facts.t()) :: {Verdicts.kind(), about()}
   def judge(%Facts{} = facts) do
-    nothing_runs(facts) || nobody_listed(facts) || not_distributed(facts) ||
+    nothing_runs(facts) || unfit(facts) || nobody_listed(facts) || not_distributed(facts) ||
       another_name(facts) || astray(facts) ||
       members(facts) || partly_listed(facts) || budget(facts) || well(facts)
   end
@@ -30,6 +30,10 @@ defmodule DNSMesh.Doctor.Verdict do
   # Whatever else may be amiss: it is not what keeps this node from its peers.
   defp nothing_runs(%{leaving?: true}), do: {:left, nil}
   defp nothing_runs(_facts), do: nil
+
+  # Before DNS: with its address a node may have lost the way to the name servers.
+  defp unfit(%{unfit: nil}), do: nil
+  defp unfit(_facts), do: {:name_unfit, nil}
 
   ## DNS
 
@@ -128,7 +132,7 @@ defmodule DNSMesh.Doctor.Verdict do
   defp alone(selves, facts) do
     ips = Enum.flat_map(selves, & &1.ips)
 
-    if ips != [] and Enum.all?(ips, &guest?(&1, facts.networks)),
+    if ips != [] and Enum.all?(ips, &(guest?(&1, facts.networks) or shared?(&1, facts))),
       do: {:virtual_ip, %{peers: selves}},
       else: {:only_myself, %{peers: selves}}
   end
@@ -141,6 +145,13 @@ defmodule DNSMesh.Doctor.Verdict do
         prefix < 32 and IP.in_cidr?(ip, network)
       end)
   end
+
+  # One of this machine's that a running instance does not take for its own (that would be :name_unfit): a service's, which
+  # every host of the cluster holds (kube-router, LVS).
+  defp shared?(ip, %{mode: :running, distribution: %{address: own}} = facts),
+    do: own not in [nil, ip] and {ip, 32} in facts.networks
+
+  defp shared?(_ip, _facts), do: false
 
   defp elsewhere(%{peers: peers} = facts, ips) do
     mirrored? =
@@ -224,8 +235,8 @@ defmodule DNSMesh.Doctor.Verdict do
   @doc "What ails one peer; nil for nothing."
   @spec ailment(Facts.peer(), Facts.t()) :: Verdicts.kind() | nil
   def ailment(peer, facts) do
-    linked(peer) || barred(peer.policy) || shut(peer) || held(peer) ||
-      received(peer, facts) || waiting(peer, facts)
+    linked(peer) || barred(peer.policy) || shut(peer) || renamed(peer.greeting, facts) ||
+      held(peer) || received(peer) || waiting(peer, facts)
   end
 
   defp linked(%{link: :hidden}), do: :hidden
@@ -249,6 +260,12 @@ defmodule DNSMesh.Doctor.Verdict do
   defp shut(%{door: {:silent, :name}}), do: :unresolved
   defp shut(_open), do: nil
 
+  # Before who is held because of whom: that may be the same node, under its old address and its new one.
+  defp renamed({:other_name, name}, facts),
+    do: if(rightful?(name, facts), do: :load_balancer, else: :other_name)
+
+  defp renamed(_greeting, _facts), do: nil
+
   defp held(%{link: :visible}), do: nil
   defp held(%{state: :held, reason: {:unreachable_for, _member}}), do: :unreachable_for
   defp held(%{state: :held, reason: {:member_unreachable, _member}}), do: :member_unreachable
@@ -256,17 +273,14 @@ defmodule DNSMesh.Doctor.Verdict do
   defp held(%{state: :waiting, reason: :atom_budget}), do: :atom_budget
   defp held(_peer), do: nil
 
-  defp received(%{greeting: {:other_name, name}}, facts),
-    do: if(rightful?(name, facts), do: :load_balancer, else: :other_name)
-
-  defp received(%{greeting: :wrong_cookie, unheeded: nil}, _facts), do: :wrong_cookie
-  defp received(%{greeting: :wrong_cookie}, _facts), do: :release_cookie
-  defp received(%{greeting: :not_allowed}, _facts), do: :not_admitted
-  defp received(%{greeting: :tls}, _facts), do: :tls
-  defp received(%{greeting: :no_node}, _facts), do: :no_node
-  defp received(%{greeting: :silent}, _facts), do: :node_silent
-  defp received(%{greeting: {:welcome, :hidden, _cookie}}, _facts), do: :hidden
-  defp received(_welcome, _facts), do: nil
+  defp received(%{greeting: :wrong_cookie, unheeded: nil}), do: :wrong_cookie
+  defp received(%{greeting: :wrong_cookie}), do: :release_cookie
+  defp received(%{greeting: :not_allowed}), do: :not_admitted
+  defp received(%{greeting: :tls}), do: :tls
+  defp received(%{greeting: :no_node}), do: :no_node
+  defp received(%{greeting: :silent}), do: :node_silent
+  defp received(%{greeting: {:welcome, :hidden, _cookie}}), do: :hidden
+  defp received(_welcome), do: nil
 
   # It has its own name rightly: by that it is linked, or could be.
   defp rightful?(name, facts) do

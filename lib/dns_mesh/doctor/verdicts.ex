@@ -9,6 +9,8 @@ defmodule DNSMesh.Doctor.Verdicts do
     {:not_running, "there is a query, and no process: `DNSMesh` is not among the children"},
     {:no_library, "the native library cannot be loaded"},
     {:left, "this instance has been told to leave the cluster (`DNSMesh.leave/1`)"},
+    {:name_unfit,
+     "this node's name does not fit the machine any more: its address has gone, or is not the one listed; or its epmd is elsewhere"},
     {:search_domain,
      "a search domain was added to the name, and what it gave, or did not give, came in the name's own place"},
     {:server_silent, "no name server answers"},

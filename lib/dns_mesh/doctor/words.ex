@@ -78,6 +78,14 @@ defmodule DNSMesh.Doctor.Words do
 
   ## This node
 
+  defp verdict(:name_unfit, %{unfit: {kind, _ip} = reason} = facts) do
+    {"this node's name, #{facts.node}, no longer fits this host: #{Error.message(reason)}.",
+     case kind do
+       :epmd_elsewhere -> "end that epmd, as it says."
+       _address -> "restart this node, as it says: a running one never changes its name."
+     end}
+  end
+
   defp verdict(:not_distributed, %{obstacle: :manual, test_run?: true}) do
     {"this node is not distributed, and in a test run (mix test, MIX_ENV=test) DNSMesh does not change that by itself.",
      "give the child distribution: :auto; or start the run with a name: elixir --name app@10.0.0.5 --cookie SECRET -S mix " <>

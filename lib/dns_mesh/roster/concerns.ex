@@ -82,6 +82,7 @@ defmodule DNSMesh.Roster.Concerns do
         peers: peers,
         member: member,
         because: kind,
+        listed: listed?(roster, member),
         node: roster.world.distribution.node
       }
 
@@ -100,6 +101,9 @@ defmodule DNSMesh.Roster.Concerns do
 
     Book.problem(acc, peers != [], :outsider, nil, details, now)
   end
+
+  defp listed?(roster, name),
+    do: Enum.any?(roster.answers, fn {_key, names} -> is_map_key(names, name) end)
 
   # One failed dial is nothing: the peer may just be starting. One that is being dialled again has not been reached yet.
   # The face of this problem is its size, in doublings.

@@ -137,7 +137,8 @@ defmodule DNSMesh.Doctor.Words.Peers do
   def say(:load_balancer, [%{greeting: {:other_name, name}} = peer | _] = peers, facts) do
     {"#{some(peers)}: what answers there is #{whose(name, facts)}. The address is a load balancer's, a virtual IP, or a second " <>
        "one of that host, and a node is joined under its own name only.",
-     "#{take_out(peer, peers)}: of each node its own address is to be listed, and no other."}
+     "#{take_out(peer, peers)}: of each node its own address is to be listed, and no other." <>
+       moved(name, facts)}
   end
 
   def say(
@@ -146,7 +147,7 @@ defmodule DNSMesh.Doctor.Words.Peers do
         _facts
       ) do
     {"#{some(peers)}: the node at that address answers as #{name}, and OTP joins a node under its own name only.",
-     "name that node #{peer.name}: start it without --name (a release: with RELEASE_NODE and RELEASE_DISTRIBUTION unset) and DNSMesh does, where the query lists that address, or set its " <>
+     "name that node #{peer.name}: restart it, if its address has changed since it started; start it without --name (a release: with RELEASE_NODE and RELEASE_DISTRIBUTION unset) and DNSMesh does, where the query lists that address, or set its " <>
        "option :address (address: \"#{ips(peer)}\", or {:subnet, \"#{net(peer)}\"} for all nodes alike); or query the names that the nodes have (#{name} as an item)."}
   end
 
@@ -238,6 +239,14 @@ defmodule DNSMesh.Doctor.Words.Peers do
     if name in facts.members,
       do: "#{name}, which is linked under that name already",
       else: "#{name}, which is listed under that name too"
+  end
+
+  # Where its own name is listed too, the address is another one.
+  defp moved(name, facts) do
+    if name == facts.node or Enum.any?(facts.peers, &(&1.name == name and &1.query != nil)),
+      do: "",
+      else:
+        " But if the address of #{name} has changed since it started, restart that node: it takes the new one."
   end
 
   defp take_out(%{query: %{text: text, host: host}}, peers) when host != nil do
