@@ -17,6 +17,22 @@ defmodule DNSMesh.DocsTest do
     assert length(Regex.scan(~r/^\| `:\w+` \|/m, section)) == length(rows)
   end
 
+  # `ERL_EPMD_PORT` is read as the VM reads it; RELEASE_… are the release's own.
+  @variables ~w(DNS_CLUSTER_QUERY DNS_MESH_ADDRESS DNS_MESH_BASENAME DNS_MESH_NAME_FILE) ++
+               ~w(RELEASE_COMMAND RELEASE_COOKIE RELEASE_DISTRIBUTION RELEASE_NAME RELEASE_NODE RELEASE_ROOT) ++
+               ~w(ERL_EPMD_PORT POD_IP MY_POD_IP FLY_PRIVATE_IP RENDER_INTERNAL_IP)
+
+  test "no other environment variable is read than those that are written down" do
+    for path <- Path.wildcard("lib/**/*.ex"),
+        [_, name] <- Regex.scan(~r/(?:get|fetch)_env!?\("(\w+)"/, File.read!(path)),
+        do: assert(name in @variables, "#{path} reads #{name}")
+
+    guides = Enum.map_join(Path.wildcard("guides/*.md"), &File.read!/1)
+
+    for "DNS_" <> _ = name <- @variables,
+        do: assert(guides =~ name, "no guide tells of #{name}")
+  end
+
   test "the README asks for this version" do
     version = Version.parse!(Mix.Project.config()[:version])
     assert @readme =~ ~s({:dns_mesh, "~> #{version.major}.#{version.minor}"})

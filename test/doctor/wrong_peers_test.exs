@@ -309,6 +309,34 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
     well(a, [b])
   end
 
+  # `docker network disconnect` and `connect`: the machine has another address, the node its old name, and its links.
+  test "a node whose machine has another address now", %{dns: dns, port: port} do
+    a = a!(port)
+    b = b!(port)
+    mesh!(a, dns)
+    assert TestNode.await_nodes(a, [b])
+    moved = Forward.start!({{127, 0, 0, 100}, port}, {{127, 0, 0, 3}, port})
+    ScriptedDNS.put(dns, @name, ["127.0.0.2", "127.0.0.100"])
+
+    sick(a, :load_balancer,
+      says: "app@127.0.0.100: what answers there is #{@peer}",
+      fix: "if the address of #{@peer} has changed since it started, restart that node",
+      eventually: true
+    )
+
+    # While it does not answer, it keeps itself out.
+    TestNode.signal(b, "STOP")
+    Mesh.await(a, [:problem, :raised], DNSMesh, &(&1.problem == :held))
+    assert {:warning, line} = TestNode.await_log(a, ~r/not joining/)
+    assert line =~ "#{@peer}, which no answer lists"
+    refute Enum.any?(TestNode.logs(a), &(elem(&1, 1) =~ ~r/mend the way/i))
+
+    Process.unlink(moved)
+    Process.exit(moved, :kill)
+    TestNode.kill(b)
+    well(a, [node!("app@127.0.0.100", port, [])])
+  end
+
   test "a load balancer that leads back to this node", %{dns: dns, port: port} do
     a = a!(port)
     b = b!(port)

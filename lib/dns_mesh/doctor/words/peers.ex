@@ -191,10 +191,17 @@ defmodule DNSMesh.Doctor.Words.Peers do
        "in 3.5 s."}
   end
 
-  def say(:unreachable_for, [%{reason: {_, member}} | _] = peers, _facts) do
+  def say(:unreachable_for, [%{reason: {_, member}} | _] = peers, facts) do
     {"#{some(peers)}: not joined, because #{member} cannot reach it, and a join would have links cut all over the cluster.",
-     "mend the way between #{member} and #{its_ips(peers)}, in both directions, ports of epmd and distribution; run " <>
-       "DNSMesh.doctor() on #{member}."}
+     if(listed?(member, facts),
+       do:
+         "mend the way between #{member} and #{its_ips(peers)}, in both directions, ports of epmd and distribution; run " <>
+           "DNSMesh.doctor() on #{member}.",
+       else:
+         "no item lists #{member}: if it is the same node, under the address that its machine had before, restart it; if it " <>
+           "has gone, wait until its links end (net_ticktime); else list it, and open the ports of epmd and distribution " <>
+           "between it and #{its_ips(peers)}."
+     )}
   end
 
   def say(:member_unreachable, [%{reason: {_, member}} | _] = peers, facts) do
@@ -241,9 +248,11 @@ defmodule DNSMesh.Doctor.Words.Peers do
       else: "#{name}, which is listed under that name too"
   end
 
+  defp listed?(name, facts), do: Enum.any?(facts.peers, &(&1.name == name and &1.query != nil))
+
   # Where its own name is listed too, the address is another one.
   defp moved(name, facts) do
-    if name == facts.node or Enum.any?(facts.peers, &(&1.name == name and &1.query != nil)),
+    if name == facts.node or listed?(name, facts),
       do: "",
       else:
         " But if the address of #{name} has changed since it started, restart that node: it takes the new one."
