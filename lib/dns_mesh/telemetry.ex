@@ -26,7 +26,7 @@ defmodule DNSMesh.Telemetry do
   | `:lookup_failed` | name servers fail, or stay silent; `:name` is the name that was asked for at last, a search domain included, or `nil` | `:query`, `:type`, `:reason`, `:server`, `:name` |
   | `:nobody` | for at least an interval, no record type of an item has had a record | `:query`, `:types`, `:reason`, `:server` |
   | `:answer_truncated` | an answer held more than 4 096 records | `:query`, `:type` |
-  | `:unreachable` | peers were dialled in vain, or not found, more than once | `:peers`, `:listed_as` (items that name them by host, while this node is named by address) |
+  | `:unreachable` | peers were dialled in vain, or not found, more than once | `:peers`, `:listed_as` (items that name them by host, while this node is named by address), `:tls?` (whether they are dialled over TLS) |
   | `:held` | peers are not joined, because `:member` cannot reach them (`:because` is `:unreachable_for`), or because it is linked to them and this node cannot reach it (`:member_unreachable`): that pair is what has to be mended, if an answer lists the member still | `:peers`, `:member`, `:because`, `:listed`, `:node` |
   | `:dialled_past` | a peer that was held because `:member` cannot reach it was joined by somebody who did not ask (an application, another library), and was cut | `:peer`, `:member` |
   | `:outsider` | `:cuts` links of this node were cut lately, and `:peers`, which are linked to it or were cut, visible, stand in no answer: where another member cannot reach such a node, `global` has links cut | `:peers`, `:cuts`, `:node` |

@@ -138,7 +138,8 @@ defmodule DNSMesh.Words do
   defp problem(%{problem: :unreachable} = m) do
     "cannot connect to #{some(m.peers)}. Check that it runs under that very name with the same cookie, and that " <>
       "port 4369 (epmd) and its distribution port are open to this node" <>
-      by_host(Map.get(m, :listed_as, []))
+      over_tls(m) <>
+      by_host(Map.get(m, :listed_as, [])) <> ". DNSMesh.doctor() tells which of these it is"
   end
 
   defp problem(%{problem: :not_distributed}) do
@@ -309,6 +310,13 @@ defmodule DNSMesh.Words do
 
   defp changed(_verb, []), do: nil
   defp changed(verb, names), do: "#{verb} #{length(names)}: #{Enum.join(names, ", ")}"
+
+  defp over_tls(%{tls?: true}) do
+    ", and that both take each other's certificates: what TLS has against one is in OTP's own lines here, which begin with " <>
+      "TLS client or TLS server"
+  end
+
+  defp over_tls(_plain), do: ""
 
   defp by_host([]), do: ""
 

@@ -303,6 +303,31 @@ defmodule DNSMesh.Doctor.VerdictTest do
        "if the address of #{@b} has changed since it started, restart that node"},
       {:other_name, [peers: [moved({:member_unreachable, @b})]], "answers as #{@b}",
        "restart it, if its address has changed"},
+      {:tls, one(peer(@c, greeting: :plain)), "speaks no TLS, and this node's does",
+       "that one too with -proto_dist inet_tls"},
+      {:tls_failed, failed(:theirs, "Unknown CA"), "this node does not take its TLS certificate",
+       "cacertfile under client in this node's"},
+      {:tls_failed, failed(:theirs, "Handshake Failure {bad_cert,hostname_check_failed}"),
+       "hostname_check_failed", "have its certificate name 10.0.0.3"},
+      {:tls_failed, failed(:theirs, "Certificate Expired"), "(Certificate Expired)",
+       "renew its certificate"},
+      {:tls_failed, failed(:theirs, "Protocol Version"), "(Protocol Version)",
+       "the same -ssl_dist_optfile"},
+      {:tls_failed, failed(:ours, "Unknown CA"), "it does not take this node's TLS certificate",
+       "cacertfile under server in that node's"},
+      {:tls_failed, failed(:ours, "Certificate Expired"), "it does not take",
+       "renew this node's certificate"},
+      {:tls_failed, failed(:ours, "Handshake Failure"), "it does not take",
+       "certfile and keyfile under client"},
+      {:tls_failed, failed(:ours, "Insufficient Security"), "it does not take",
+       "with the same -ssl_dist_optfile"},
+      {:tls_failed, failed(:options, "{certfile,enoent}"), "with the options it was booted with",
+       "mend the client's part"},
+      {:tls_failed,
+       one(peer(@c, greeting: nil, state: :waiting, reason: {:connect_failed, 9})) ++
+         [distribution: %{@own | tls?: true}],
+       "could not be connected over TLS (could not connect",
+       "a line that begins with TLS client"},
       {:load_balancer, one(peer(@c, greeting: {:other_name, @b})) ++ [members: [@b]],
        "#{@c}: what answers there is #{@b}, which is linked under that name already",
        "take 10.0.0.3 out of app.internal"},
@@ -368,6 +393,8 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:connected, [], "2 of 2 peers connected. Nothing is wrong.", nil}
     ]
   end
+
+  defp failed(whose, words), do: one(peer(@c, greeting: {:tls_failed, whose, words}))
 
   defp unheeded(why), do: one(peer(@c, greeting: :wrong_cookie, unheeded: why))
 

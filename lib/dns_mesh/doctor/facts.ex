@@ -38,7 +38,7 @@ defmodule DNSMesh.Doctor.Facts do
           # What its epmd has registered.
           epmd: nil | {:ok, [String.t()]} | {:error, DNSMesh.Answer.epmd_fault()},
           door: nil | {:ok, :inet.port_number()} | {:dead | :silent, atom()},
-          greeting: nil | DNSMesh.Native.greeting(),
+          greeting: nil | DNSMesh.Doctor.TLS.greeting(),
           # Why this node has another cookie for it than RELEASE_COOKIE, where it does not take that.
           unheeded: nil | DNSMesh.Cookie.unheeded()
         }

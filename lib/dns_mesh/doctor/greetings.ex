@@ -1,25 +1,24 @@
 defmodule DNSMesh.Doctor.Greetings do
   @moduledoc false
   # Whether the nodes whose ports are open are those that are meant, and take the cookie: by the handshake of distribution,
-  # as far as its proof. Not over TLS, which the native library does not speak.
+  # as far as its proof. Over TLS, which the native library does not speak, by OTP's own.
 
   alias DNSMesh.{Config, Cookie, IP, NodeName, Resolver}
-  alias DNSMesh.Doctor.{Facts, Replies}
+  alias DNSMesh.Doctor.{Facts, Replies, TLS}
 
   # Not this node's own name: a join under way under that one must not be disturbed.
   @basename "dns_mesh_doctor"
 
   @spec add(Facts.t(), Config.t(), until :: integer()) :: Facts.t()
-  def add(%Facts{distribution: %{tls?: true}} = facts, _config, _until), do: facts
-
   def add(facts, config, until) do
     calls =
       for peer <- facts.peers, target = target(peer) do
         {{"#{@basename}@#{host(facts)}", cookie(facts, config, peer.name)}, target}
       end
 
-    greetings = greet(calls, until)
-    greetings = Map.merge(greetings, greet(as_ourselves(calls, greetings, facts), until))
+    greet = if facts.distribution.tls?, do: &greet_over_tls/2, else: &greet/2
+    greetings = greet.(calls, until)
+    greetings = Map.merge(greetings, greet.(as_ourselves(calls, greetings, facts), until))
 
     %{
       facts
@@ -55,6 +54,36 @@ defmodule DNSMesh.Doctor.Greetings do
     |> Map.values()
     |> Enum.reduce(%{}, &Map.merge(&2, &1))
   end
+
+  # Who agrees on no TLS may be a node without it: it is greeted once more, as one.
+  defp greet_over_tls(calls, until) do
+    timeout = max(div(until - now(), 2), 1)
+
+    asked =
+      for {caller, targets} <- Enum.group_by(calls, &elem(&1, 0), &elem(&1, 1)),
+          {ref, one} <- TLS.greet(targets, caller, timeout),
+          into: %{},
+          do: {ref, one}
+
+    greetings =
+      Replies.collect(asked, now() + timeout + 100, fn _asked, reply -> over_tls(reply) end)
+
+    unheard =
+      for {{name, _cookie}, {id, _, _, _} = target} <- calls,
+          greetings[id] in [nil, :no_node, :silent],
+          do: {{name, nil}, target}
+
+    plain =
+      for {id, greeting} <- greet(unheard, until),
+          match?({:welcome, _, _}, greeting) or match?({:other_name, _}, greeting),
+          into: %{},
+          do: {id, :plain}
+
+    Map.merge(greetings, plain)
+  end
+
+  defp over_tls({:greeted, greeting}), do: greeting
+  defp over_tls(_died), do: :no_node
 
   defp heard({:ok, greetings}), do: Map.new(greetings)
   defp heard(_failure), do: %{}

@@ -218,6 +218,8 @@ defmodule DNSMesh.Doctor.Table do
   defp greeting(:not_allowed), do: "lets in only the nodes of a list"
   defp greeting(:busy), do: "handshake not tried (busy)"
   defp greeting(:tls), do: "speaks TLS"
+  defp greeting(:plain), do: "speaks no TLS"
+  defp greeting({:tls_failed, _whose, words}), do: "TLS fails: #{words}"
   defp greeting(:no_node), do: "is no node"
   defp greeting(:silent), do: "says nothing"
   defp greeting(:not_tried), do: "handshake not tried in time"

@@ -276,7 +276,8 @@ defmodule DNSMesh.Doctor.Verdict do
   defp received(%{greeting: :wrong_cookie, unheeded: nil}), do: :wrong_cookie
   defp received(%{greeting: :wrong_cookie}), do: :release_cookie
   defp received(%{greeting: :not_allowed}), do: :not_admitted
-  defp received(%{greeting: :tls}), do: :tls
+  defp received(%{greeting: tls}) when tls in [:tls, :plain], do: :tls
+  defp received(%{greeting: {:tls_failed, _whose, _words}}), do: :tls_failed
   defp received(%{greeting: :no_node}), do: :no_node
   defp received(%{greeting: :silent}), do: :node_silent
   defp received(%{greeting: {:welcome, :hidden, _cookie}}), do: :hidden
@@ -291,6 +292,10 @@ defmodule DNSMesh.Doctor.Verdict do
   end
 
   defp waiting(%{link: :visible}, _facts), do: nil
+  # Nothing is known of it but that it does not come about.
+  defp waiting(%{greeting: nil, reason: {:connect_failed, _ms}}, %{distribution: %{tls?: true}}),
+    do: :tls_failed
+
   defp waiting(_peer, %{mode: :running}), do: :not_yet
   defp waiting(_peer, _no_member), do: nil
 

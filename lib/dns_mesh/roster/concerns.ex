@@ -114,9 +114,19 @@ defmodule DNSMesh.Roster.Concerns do
           do: name
 
     size = length(Integer.digits(length(failing), 2))
-    details = %{peers: Enum.sort(failing), listed_as: listed_by_host(roster, failing)}
+
+    details = %{
+      peers: Enum.sort(failing),
+      listed_as: listed_by_host(roster, failing),
+      tls?: tls?(roster.world)
+    }
+
     Book.problem(acc, failing != [], :unreachable, size, details, now)
   end
+
+  # A :resolver module stands for the whole outside.
+  defp tls?(%{distribution: %{tls?: tls?}}), do: tls?
+  defp tls?(_unknown), do: false
 
   # Items like node1@node1, which a node that is named by address takes for node1@ the address.
   defp listed_by_host(%{world: %{distribution: %{address: own}}} = roster, failing)

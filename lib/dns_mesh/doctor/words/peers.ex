@@ -6,6 +6,7 @@ defmodule DNSMesh.Doctor.Words.Peers do
 
   alias DNSMesh.{Error, IP, NodeName, ReleaseNaming}
   alias DNSMesh.Doctor.{Facts, Verdicts}
+  alias DNSMesh.Doctor.Words.TLS
 
   ## Their kind is another than this node's
 
@@ -127,6 +128,16 @@ defmodule DNSMesh.Doctor.Words.Peers do
   def say(:node_silent, peers, _facts) do
     {"#{some(peers)}: its distribution port takes the connection and says nothing: the VM hangs, or a proxy holds the line.",
      "look at that VM (is it stopped, swapping, out of memory?) and restart it; take a proxy in between away."}
+  end
+
+  def say(:tls, [%{greeting: :plain} | _] = peers, _facts) do
+    {"#{some(peers)}: its distribution speaks no TLS, and this node's does.",
+     "boot all nodes alike: that one too with -proto_dist inet_tls and its ssl_dist_optfile, or this one without."}
+  end
+
+  def say(:tls_failed, [peer | _] = peers, _facts) do
+    {what, fix} = TLS.say(peer)
+    {"#{some(peers)}: #{what}.", fix <> "."}
   end
 
   def say(:tls, peers, _facts) do
