@@ -34,6 +34,8 @@ defmodule DNSMesh.Candidates do
           by: :address | :name,
           node: NodeName.t() | nil,
           host: String.t() | nil,
+          # Where distribution listens, if it is not at all of this machine's addresses.
+          interface: IP.t() | nil,
           basename: String.t() | nil
         }
 
@@ -52,7 +54,14 @@ defmodule DNSMesh.Candidates do
   @spec me(Distribution.t(), DNSMesh.Config.t(), basename :: String.t() | nil) :: me()
   def me(distribution, config, basename) do
     by = if config.resolver, do: :address, else: by(distribution, config.naming)
-    %{by: by, node: distribution.node, host: distribution.host, basename: basename}
+
+    %{
+      by: by,
+      node: distribution.node,
+      host: distribution.host,
+      interface: distribution.interface,
+      basename: basename
+    }
   end
 
   @doc "What is to be asked about each address that a lookup finds."
@@ -63,11 +72,15 @@ defmodule DNSMesh.Candidates do
     for {what, true} <- [hosts: hosts?, registered: pattern?], do: what
   end
 
-  @doc "Whether an item names a node at this node's own host: no name server need know that."
+  @doc """
+  Whether an item names a node at this node's own host, or a pattern those of this machine, which has it as `localhost` too:
+  no name server need know that.
+  """
   @spec at_home?(Query.t(), me()) :: boolean()
-  def at_home?(%Query{source: nil, basename: basename} = query, %{by: :name, host: host})
-      when basename != nil,
-      do: not Query.pattern?(query) and same_host?(query.host, host)
+  def at_home?(%Query{source: nil, basename: basename} = query, me) when basename != nil do
+    (me.by == :name and same_host?(query.host, me.host)) or
+      (Query.pattern?(query) and same_host?(query.host, "localhost"))
+  end
 
   def at_home?(_query, _me), do: false
 
@@ -86,12 +99,39 @@ defmodule DNSMesh.Candidates do
   def of(%Query{basename: nil}, _answer, %{basename: nil}), do: :unnamed
 
   def of(query, answer, me) do
+    if Query.pattern?(query) and at_home?(query, me),
+      do: at_home(query, answer, me),
+      else: elsewhere(query, answer, me)
+  end
+
+  defp elsewhere(query, answer, me) do
     named = if Query.pattern?(query), do: pattern(query, answer), else: plain(query, answer, me)
 
     query
     |> hosts(answer, me)
     |> Enum.reduce(%__MODULE__{query: query.text, names: %{}}, named)
     |> count_addresses(query, answer, me)
+  end
+
+  # What the epmd of this machine knows, which has been asked at loopback. It knows no hosts: those of its nodes are written
+  # as this node's own.
+  defp at_home(query, answer, me) do
+    for ip <- Answer.listed(answer),
+        {host, at} = home(ip, me),
+        reduce: %__MODULE__{query: query.text, names: %{}} do
+      candidates -> registered(candidates, ip, {host, at, :join}, query, answer)
+    end
+  end
+
+  defp home(ip, %{host: nil}), do: {:inet.ntoa(ip), ip}
+
+  defp home(ip, me) do
+    case {IP.parse(me.host), me} do
+      {{:ok, own}, %{host: host}} -> {host, own}
+      {:error, %{by: :name, host: host, interface: nil}} -> {host, ip}
+      {:error, %{by: :name, host: host, interface: own}} -> {host, own}
+      {:error, _by_address} -> {:inet.ntoa(ip), ip}
+    end
   end
 
   ## The host of each address: {host, ips} | {:no_host, ip, reason}
@@ -171,19 +211,20 @@ defmodule DNSMesh.Candidates do
         candidates |> hold(query, ip, no_host(reason)) |> doubt(ip, reason)
 
       {host, ips}, candidates ->
-        Enum.reduce(ips, candidates, &registered(&2, &1, host, query, answer))
+        Enum.reduce(ips, candidates, &registered(&2, &1, {host, &1, nil}, query, answer))
     end
   end
 
-  defp registered(candidates, ip, host, query, answer) do
+  # `at` is where its nodes are to be found, beside the address at which epmd was asked.
+  defp registered(candidates, ip, {host, at, verdict}, query, answer) do
     case Map.get(answer.registered, ip, {:error, :silent}) do
       {:ok, names} ->
         for name <- names, wanted?(query, name), reduce: candidates do
-          candidates -> put(candidates, name, host, [ip], nil)
+          candidates -> put(candidates, name, host, [at], verdict)
         end
 
       {:error, why} ->
-        %{hold(candidates, query, ip, {:held, {:epmd, why}}) | unknown: [ip | candidates.unknown]}
+        %{hold(candidates, query, ip, {:held, {:epmd, why}}) | unknown: [at | candidates.unknown]}
     end
   end
 

@@ -16,6 +16,7 @@ defmodule DNSMesh.Distribution do
     :family,
     :tls?,
     :epmd?,
+    :interface,
     ports: :epmd
   ]
 
@@ -32,6 +33,8 @@ defmodule DNSMesh.Distribution do
           tls?: boolean(),
           # Whether peers' ports are asked of epmd (else they are fixed, or come from an own module).
           epmd?: boolean(),
+          # The one address it listens at, where that is set.
+          interface: IP.t() | nil,
           # Where a peer's port is learnt: from its epmd, from the boot flag, or from a module that stands for epmd.
           ports: :epmd | {:fixed, :inet.port_number()} | {:module, module()}
         }
@@ -46,6 +49,7 @@ defmodule DNSMesh.Distribution do
       family: family,
       tls?: tls?,
       epmd?: epmd?(),
+      interface: interface(),
       ports: ports()
     }
 
@@ -123,6 +127,11 @@ defmodule DNSMesh.Distribution do
       {_none, :erl_epmd} -> :epmd
       {_, module} -> {:module, module}
     end
+  end
+
+  defp interface do
+    ip = Application.get_env(:kernel, :inet_dist_use_interface)
+    if IP.ip?(ip) and IP.class(ip) != :unspecified, do: ip
   end
 
   defp epmd?,

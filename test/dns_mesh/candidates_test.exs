@@ -8,7 +8,13 @@ defmodule DNSMesh.CandidatesTest do
 
   defp me(overrides \\ []) do
     Map.merge(
-      %{by: :address, node: "app@10.0.0.1", host: "10.0.0.1", basename: "app"},
+      %{
+        by: :address,
+        node: "app@10.0.0.1",
+        host: "10.0.0.1",
+        interface: nil,
+        basename: "app"
+      },
       Map.new(overrides)
     )
   end
@@ -229,7 +235,8 @@ defmodule DNSMesh.CandidatesTest do
       epmd?: true
     }
 
-    expected = %{node: "app@n.net", host: "n.net", basename: "b"}
+    own = %{own | interface: {10, 0, 0, 7}}
+    expected = %{node: "app@n.net", host: "n.net", interface: {10, 0, 0, 7}, basename: "b"}
 
     for {resolver, naming, by} <- [
           {SomeModule, nil, :address},
@@ -249,7 +256,16 @@ defmodule DNSMesh.CandidatesTest do
           {"a@node0.net", by_name(host: "Node0.net"), true},
           {"a@node1.net", by_name(), false},
           {"node0.net", by_name(), false},
-          {"*@node0.net", by_name(), false},
+          {"*@node0.net", by_name(), true},
+          {"app-*@NODE0.net.", by_name(), true},
+          {"*@node1.net", by_name(), false},
+          {"*@localhost", by_name(), true},
+          {"*@LocalHost.", me(), true},
+          {"app-*@localhost", me(host: nil, node: nil), true},
+          {"app@localhost", me(), false},
+          {"localhost", me(), false},
+          {"*@10.0.0.1", me(), false},
+          {"*@localhost.net", by_name(), false},
           {"a@node0.net", by_name(host: nil), false},
           {"node0.net", by_name(host: nil), false},
           {"a@10.0.0.1", me(), false}
@@ -258,6 +274,52 @@ defmodule DNSMesh.CandidatesTest do
 
     source = %Query{text: "x", source: {SomeSource, []}, basename: "a", host: "node0.net"}
     refute Candidates.at_home?(source, by_name())
+  end
+
+  describe "a pattern at home lists what the epmd of this machine knows" do
+    @loopback {127, 0, 0, 1}
+
+    defp at_home(item, me, registered) do
+      known = answer([@loopback], registered: %{@loopback => registered})
+      Candidates.of(query(item), known, me)
+    end
+
+    test "under this node's own host, as it is written, and without Policy's leave" do
+      names = {:ok, ["a", "app", "rem-1a-app", "app-2"]}
+      at = &Map.new(&1, fn name -> {name, {[&2], :join}} end)
+
+      for item <- ["*@localhost", "*@node0.net"] do
+        assert names(at_home(item, by_name(host: "Node0.net"), names)) ==
+                 at.(["a@Node0.net", "app@Node0.net", "app-2@Node0.net"], @loopback)
+      end
+
+      assert names(at_home("app-*@localhost", me(), names)) ==
+               at.(["app-2@10.0.0.1"], {10, 0, 0, 1})
+
+      v6 = me(host: "fd00::5")
+      assert Map.keys(names(at_home("app-*@localhost", v6, names))) == ["app-2@fd00::5"]
+    end
+
+    test "where the nodes listen, if that is not everywhere" do
+      me = by_name(interface: {10, 0, 0, 7})
+
+      assert names(at_home("*@localhost", me, {:ok, ["a"]})) == %{
+               "a@node0.net" => {[{10, 0, 0, 7}], :join}
+             }
+    end
+
+    test "at loopback, where this node has no name yet, or another kind of name than is asked for" do
+      for me <- [me(host: nil, node: nil), by_name(by: :address)] do
+        assert names(at_home("*@localhost", me, {:ok, ["a"]})) ==
+                 %{"a@127.0.0.1" => {[@loopback], :join}}
+      end
+    end
+
+    test "none, and what it knew before stays, where it does not answer" do
+      candidates = at_home("*@localhost", by_name(interface: {10, 0, 0, 7}), {:error, :refused})
+      assert names(candidates) == %{"*@127.0.0.1" => {[@loopback], {:held, {:epmd, :refused}}}}
+      assert candidates.unknown == [{10, 0, 0, 7}]
+    end
   end
 
   test "of many addresses of one name only a node of ours by that name is several" do

@@ -274,6 +274,11 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:not_registered, one(shut(@c, {:dead, :not_registered}, epmd: {:ok, ["worker"]})),
        ~s(1 of 2 peers connected. #{@c}: epmd answers but knows only "worker".),
        ~s(start it with basename app (--name #{@c}\), or query "*@app.internal".)},
+      {:not_registered, [peers: [], selves: [], lookups: [pattern({:ok, ["web", "worker"]})]],
+       ~s(app-*@app.internal lists no node: none of those that epmd knows at 10.0.0.2 is called so, but "web", "worker".),
+       ~s(query "*@app.internal")},
+      {:not_registered, [mode: :apart, peers: [], selves: [], lookups: [pattern({:ok, []})]],
+       "app-*@app.internal lists no node: no epmd at 10.0.0.2 knows one", "with names (--sname"},
       {:not_registered, one(shut(@c, {:dead, :not_registered}, epmd: {:ok, []})),
        "epmd answers and knows no node", "start the node"},
       {:port_closed, one(shut(@c, {:dead, :refused})), "nobody listens at 10.0.0.3",
@@ -400,6 +405,12 @@ defmodule DNSMesh.Doctor.VerdictTest do
 
   defp moved(reason),
     do: peer(@c, greeting: {:other_name, @b}, state: :held, reason: reason)
+
+  defp pattern(registered) do
+    query = "app-*@app.internal"
+    answer = %{answer(["10.0.0.2"], query(query)) | registered: %{ip("10.0.0.2") => registered}}
+    lookup({:ok, answer}, query: query)
+  end
 
   defp dir, do: [query: "dir:/x", type: :names]
 

@@ -2,6 +2,8 @@ defmodule DNSMesh.NamedPeers.ShortNamesTest do
   # Nodes named as `--sname node1@node1` names them, and items that each name one node. Real VMs, a real name server.
   use ExUnit.Case, async: true
 
+  import DNSMesh.Test.Clinic
+
   alias DNSMesh.Test.{Await, Epmd, Mesh, Ports, ScriptedDNS, TestNode}
 
   @moduletag :tmp_dir
@@ -148,9 +150,109 @@ defmodule DNSMesh.NamedPeers.ShortNamesTest do
       assert asked(dns) == []
     end
 
-    defp laptop!(name, epmd) do
+    for query <- ["*@laptop", "*@localhost"] do
+      test "or by #{query}: what the epmd of this machine knows" do
+        epmd = Epmd.start!(addresses: ["127.0.0.1"])
+        dns = dns(%{}, default: :servfail)
+        [a, b] = for name <- ["a@laptop", "b@laptop"], do: laptop!(name, epmd)
+        rem = laptop!("rem-1a2b-a@laptop", epmd)
+        mesh = [query: unquote(query), nameservers: [ScriptedDNS.address(dns)]]
+        Mesh.start!(a, mesh)
+        assert TestNode.await_exactly(a, [b])
+        assert %{state: :refused, reason: :self} = Mesh.peer(a, "a@laptop")
+
+        c = laptop!("c@laptop", epmd)
+        assert TestNode.await_exactly(a, [b, c])
+        TestNode.kill(c)
+        assert TestNode.await_exactly(a, [b])
+        assert TestNode.nodes(rem) == []
+        assert asked(dns) == []
+
+        assert [%{error: nil, answer: answer}] = Mesh.status(a).queries
+        assert answer.server == "this machine's epmd"
+        assert "#{Mesh.status(a)}" =~ "1 record from this machine's epmd"
+        well(a, [b])
+
+        # Another cookie, say that of another project on this laptop.
+        laptop!("d@laptop", epmd, cookie: "another")
+
+        assert %{verdict: :wrong_cookie, subject: "d@laptop"} =
+                 sick(a, :wrong_cookie, says: "d@laptop", fix: "RELEASE_COOKIE", eventually: true)
+      end
+    end
+
+    test "or by a pattern that none of them fits: the doctor tells the names there are" do
+      epmd = Epmd.start!(addresses: ["127.0.0.1"])
+      [a, b] = for name <- ["a@laptop", "b@laptop"], do: laptop!(name, epmd)
+      Mesh.start!(a, query: "app-*@localhost", name: Typo)
+
+      sick(a, :not_registered,
+        name: Typo,
+        says:
+          ~s(app-*@localhost lists no node: none of those that epmd knows at 127.0.0.1 is called so, but "a", "b".),
+        fix: ~s(query "*@localhost", which lists them all)
+      )
+
+      Mesh.start!(a, query: "*@localhost")
+      well(a, [b])
+    end
+
+    defp laptop!(name, epmd, opts \\ []) do
       hosts = %{"laptop" => "127.0.0.1"}
-      TestNode.start!(name: name, names: :short, epmd: {:port, epmd.port}, hosts: hosts)
+
+      TestNode.start!([name: name, names: :short, epmd: {:port, epmd.port}, hosts: hosts] ++ opts)
+    end
+  end
+
+  describe "*@localhost" do
+    test "among nodes named by an address, and by a long name, which listen there alone" do
+      for {host, address} <- [{"127.0.0.2", "127.0.0.2"}, {"app.test", "127.0.0.3"}] do
+        epmd = Epmd.start!(addresses: ["127.0.0.2", "127.0.0.3"])
+
+        [a, b] =
+          for name <- ["a@#{host}", "b@#{host}"] do
+            hosts = if host == address, do: %{}, else: %{host => address}
+
+            TestNode.start!(
+              name: name,
+              epmd: {:port, epmd.port},
+              interface: address,
+              hosts: hosts
+            )
+          end
+
+        Mesh.start!(a, query: "*@localhost")
+        assert TestNode.await_exactly(a, [b])
+        well(a, [b])
+      end
+    end
+
+    test "names a node that has no name yet by loopback, where it then finds the others" do
+      epmd = Epmd.start!(addresses: ["127.0.0.1"])
+      b = TestNode.start!(name: "b@127.0.0.1", epmd: {:port, epmd.port})
+      a = TestNode.start!(epmd: {:port, epmd.port}, label: :a)
+      Mesh.start!(a, query: "*@localhost", distribution: :auto, basename: "a")
+      assert TestNode.await_exactly(a, [b])
+      assert TestNode.call(a, Node, :self, []) == :"a@127.0.0.1"
+    end
+
+    test "without an epmd: it is held, and the doctor says where none is" do
+      a =
+        TestNode.start!(
+          name: "a@laptop",
+          names: :short,
+          epmd: {:fixed, Ports.free_port()},
+          hosts: %{"laptop" => "127.0.0.1"},
+          env: [{"ERL_EPMD_PORT", "#{Ports.free_port()}"}]
+        )
+
+      Mesh.start!(a, query: "*@localhost")
+
+      sick(a, :epmd_refused,
+        says: "*@127.0.0.1: the host answers, and no epmd runs there",
+        fix: "start the node there",
+        eventually: true
+      )
     end
   end
 

@@ -20,7 +20,7 @@ defmodule DNSMesh.Doctor.Verdict do
   @spec judge(Facts.t()) :: {Verdicts.kind(), about()}
   def judge(%Facts{} = facts) do
     nothing_runs(facts) || unfit(facts) || nobody_listed(facts) || not_distributed(facts) ||
-      another_name(facts) || astray(facts) ||
+      another_name(facts) || nobody_named(facts) || astray(facts) ||
       members(facts) || partly_listed(facts) || budget(facts) || well(facts)
   end
 
@@ -118,6 +118,18 @@ defmodule DNSMesh.Doctor.Verdict do
   end
 
   defp well?(peer), do: peer.link != nil or match?({:welcome, _, _}, peer.greeting)
+
+  # Addresses there are, and no epmd at them knows a name that a pattern fits.
+  defp nobody_named(%{peers: [], selves: [], lookups: lookups}) do
+    fits_nobody = fn %{query: query, result: result} ->
+      Query.pattern?(query) and match?({:ok, %{records: [_ | _]}}, result)
+    end
+
+    with %{} = lookup <- Enum.find(lookups, fits_nobody),
+         do: {:not_registered, %{lookup: lookup}}
+  end
+
+  defp nobody_named(_facts), do: nil
 
   ## Addresses that are nobody's own
 

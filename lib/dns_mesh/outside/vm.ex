@@ -38,11 +38,18 @@ defmodule DNSMesh.Outside.VM do
 
   @impl true
   def ask(vm, {%Query{host: host} = query, type}, me, timeout) do
-    if Candidates.at_home?(query, me) do
-      {Outside.tell_ourselves({:ok, home(host, type)}), nil}
-    else
-      follow = Candidates.follow(query, type, me.by)
-      {Resolver.ask(vm.handle, type, vm.families, host, timeout, follow), nil}
+    cond do
+      not Candidates.at_home?(query, me) ->
+        follow = Candidates.follow(query, type, me.by)
+        {Resolver.ask(vm.handle, type, vm.families, host, timeout, follow), nil}
+
+      Query.pattern?(query) ->
+        # Whatever addresses an epmd is told to listen at, it listens at loopback too.
+        ip = if type == :aaaa, do: "::1", else: "127.0.0.1"
+        {Resolver.ask(vm.handle, type, vm.families, ip, timeout, [:registered]), nil}
+
+      true ->
+        {Outside.tell_ourselves({:ok, home(host, type)}), nil}
     end
   end
 
@@ -92,7 +99,18 @@ defmodule DNSMesh.Outside.VM do
   defp note(found, _host, {:error, _failure}), do: found
 
   @impl true
-  def answered(_vm, _key, reply), do: Resolver.result(reply)
+  def answered(_vm, {%Query{host: host}, _type}, reply) do
+    case Resolver.result(reply) do
+      # No host is a literal that is not written as one: it was asked at loopback.
+      {:ok, %{server: "literal"} = answer} ->
+        if IP.parse(host) == :error,
+          do: {:ok, %{answer | name: host, server: "this machine's epmd"}},
+          else: {:ok, answer}
+
+      result ->
+        result
+    end
+  end
 
   @impl true
   def patience(_vm, timeout), do: {Resolver.patience(timeout), :lost_reply}

@@ -16,6 +16,9 @@ const HINTS: [&str; 4] = [
     "RENDER_INTERNAL_IP",
 ];
 
+/// Where the nodes of this machine are, whose names its epmd knows: no server is asked for them.
+const LOOPBACK: [&str; 2] = ["127.0.0.1", "::1"];
+
 /// Where flags for the VM are, in the order in which it reads them.
 const FLAGS: [&str; 4] = [
     "ERL_AFLAGS",
@@ -93,7 +96,7 @@ pub(crate) fn own_job(own: Own, variable: Variables<'_>) -> Result<Job, Failure>
     let basename = own.basename.or_else(|| variable("RELEASE_NAME"));
     let hosts = |ours| {
         let items = items.iter().cloned();
-        items.filter_map(|item| host(item, ours)).collect()
+        items.flat_map(|item| hosts_of(item, ours)).collect()
     };
     Ok(Job {
         hosts: hosts(basename.as_deref()),
@@ -112,18 +115,21 @@ pub(crate) fn own_job(own: Own, variable: Variables<'_>) -> Result<Job, Failure>
     })
 }
 
-/// What an item has to say about this node's address: the host to ask for.
+/// What an item has to say about this node's address: the hosts to ask for.
 ///
 /// The nodes of another basename need not be where this one is. A folder may be on a server that
 /// is silent, with entries of days ago, and nobody waits for one here: where its entries alone
 /// could decide, DNSMesh names the node once it runs.
-fn host(item: Item, ours: Option<&str>) -> Option<String> {
+fn hosts_of(item: Item, ours: Option<&str>) -> Vec<String> {
     match item {
         Item::Host { basename, host } => match (basename, ours) {
-            (Some(theirs), Some(ours)) => query::matches(&theirs, ours).then_some(host),
-            _ => Some(host),
+            (Some(theirs), Some(ours)) if !query::matches(&theirs, ours) => vec![],
+            (Some(pattern), _) if pattern.contains('*') && query::is_localhost(&host) => {
+                LOOPBACK.map(Into::into).into()
+            }
+            _ => vec![host],
         },
-        Item::Folder => None,
+        Item::Folder => vec![],
     }
 }
 
@@ -230,6 +236,19 @@ mod tests {
         assert_eq!(hosts("node-name --basename app-7"), ["jobs", "all"]);
         assert_eq!(hosts("node-name --basename web"), ["all"]);
         assert_eq!(hosts("node-name"), ["jobs", "all"]);
+    }
+
+    #[test]
+    fn patterns_at_localhost_are_for_this_machine() {
+        let hosts = |query| {
+            job("node-name", &[("DNS_CLUSTER_QUERY", query)])
+                .unwrap()
+                .hosts
+        };
+        assert_eq!(hosts("*@localhost"), ["127.0.0.1", "::1"]);
+        assert_eq!(hosts("app-*@LocalHost.,b"), ["127.0.0.1", "::1", "b"]);
+        assert_eq!(hosts("app@localhost,localhost"), ["localhost", "localhost"]);
+        assert_eq!(hosts("*@localhost.lan"), ["localhost.lan"]);
     }
 
     #[test]

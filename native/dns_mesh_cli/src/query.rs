@@ -93,6 +93,12 @@ pub(crate) fn matches(pattern: &str, basename: &str) -> bool {
         .is_some_and(|rest| rest.ends_with(end))
 }
 
+/// Whether a host is this machine, as every machine has it (RFC 6761).
+pub(crate) fn is_localhost(host: &str) -> bool {
+    let bare = host.strip_suffix('.').unwrap_or(host);
+    bare.eq_ignore_ascii_case("localhost")
+}
+
 /// Whether a name starts like a service (RFC 2782) and is asked for SRV records by itself.
 pub(crate) fn is_service(host: &str) -> bool {
     let is_underscored =

@@ -80,6 +80,19 @@ defmodule DNSMesh.Doctor.Words.Lookups do
        "the pods, with publishNotReadyAddresses: true; in Compose and Swarm a service with running containers."}
   end
 
+  def say(:not_registered, %{query: query, result: {:ok, answer}}, _facts) do
+    case for({_ip, {:ok, names}} <- answer.registered, name <- names, uniq: true, do: name) do
+      [] ->
+        {"#{query.text} lists no node: no epmd at #{some_ips(Answer.addresses(answer))} knows one.",
+         "start the nodes there, with names (--sname or --name); one that runs and is not known is not distributed: " <>
+           "Node.self() and DNSMesh.doctor() there tell more."}
+
+      names ->
+        {"#{query.text} lists no node: none of those that epmd knows at #{some_ips(Answer.addresses(answer))} is called so, but #{quoted(names)}.",
+         "query #{inspect("*@#{query.host}")}, which lists them all, or a pattern that they fit."}
+    end
+  end
+
   def say(:wrong_family, %{type: type, elsewhere: count} = lookup, _facts) do
     {"#{lookup.query.text} has #{count} #{if type == :a, do: "IPv6", else: "IPv4"} #{word(count, "address", "addresses")} and no " <>
        "#{if type == :a, do: "IPv4", else: "IPv6"} ones, and this VM's distribution speaks #{if type == :a, do: "IPv4", else: "IPv6"}.",

@@ -59,6 +59,8 @@ async fn all_from_the_environment() {
     release("other@jobs.internal,app.internal").prints("shop@127.0.0.5\n");
     release("other-*@app.internal,s*p@jobs.internal").prints("shop@127.0.0.6\n");
     release("dir:/no/such/folder,*@jobs.internal").prints("shop@127.0.0.6\n");
+    // Nobody is asked for it.
+    release("*@localhost").prints("shop@127.0.0.1\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
