@@ -114,14 +114,14 @@ defmodule DNSMesh.DoctorTest do
 
   test "silent name servers take two fifths of the time, and leave nothing in the mailbox" do
     dns = dns!(:silent)
-    opts = options(dns, print: false, timeout: 1_000)
+    opts = options(dns, print: false, timeout: 2_000)
     {time, diagnosis} = :timer.tc(fn -> DNSMesh.doctor(:nobody, opts) end)
     assert diagnosis.verdict == :server_silent
     assert diagnosis.sentence =~ ScriptedDNS.address(dns)
     [_, ms] = Regex.run(~r/no answer in (\d+) ms/, diagnosis.sentence)
     # The lookup's own deadline, not that of all.
-    assert String.to_integer(ms) < 1_000
-    assert time < 1_000_000
+    assert String.to_integer(ms) < 2_000
+    assert time < 2_000_000
     refute_receive _anything, 300
   end
 
