@@ -10,8 +10,8 @@ defmodule DNSMesh.Bench.NifCall do
 
   def run do
     {:ok, dns} = ScriptedDNS.start_link(zone: %{{"app.internal", :a} => ["10.0.0.1"]})
-    handle = Resolver.open([ScriptedDNS.nameserver(dns)])
-    Lookups.native(handle, "app.internal")
+    {handle, _settings} = resolver = Resolver.open([ScriptedDNS.nameserver(dns)])
+    Lookups.native(resolver, "app.internal")
 
     Table.header()
     spaced(handle)
@@ -52,7 +52,7 @@ defmodule DNSMesh.Bench.NifCall do
 
   defp time_call(handle, name \\ @name) do
     ref = make_ref()
-    {Samples.time(fn -> Native.lookup(handle, ref, :a, [:inet], name, 5_000) end), ref}
+    {Samples.time(fn -> Native.lookup(handle, ref, :a, [:inet], [], name, 5_000) end), ref}
   end
 
   defp judged(what, samples) do

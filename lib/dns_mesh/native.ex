@@ -118,8 +118,17 @@ defmodule DNSMesh.Native do
   @spec check_name(String.t()) :: :ok | {:error, {:bad_name, atom()}}
   def check_name(_name), do: :erlang.nif_error(:nif_not_loaded)
 
+  # The library says `:many` where this machine has so many addresses that they are to be looked at on a dirty scheduler.
   @spec interfaces() :: {:ok, [{String.t(), :inet.ip_address(), 0..128}]} | {:error, String.t()}
-  def interfaces, do: :erlang.nif_error(:nif_not_loaded)
+  def interfaces, do: with(:many <- few_interfaces(), do: many_interfaces())
+
+  @spec few_interfaces() ::
+          {:ok, [{String.t(), :inet.ip_address(), 0..128}]} | {:error, String.t()} | :many
+  def few_interfaces, do: :erlang.nif_error(:nif_not_loaded)
+
+  @spec many_interfaces() ::
+          {:ok, [{String.t(), :inet.ip_address(), 0..128}]} | {:error, String.t()}
+  def many_interfaces, do: :erlang.nif_error(:nif_not_loaded)
 
   @typedoc "What to choose this machine's own address by; an answer for each query item that counts, in order."
   @type own_address_request :: %{
@@ -135,7 +144,7 @@ defmodule DNSMesh.Native do
 
   @type candidate :: %{ip: :inet.ip_address(), interface: String.t()}
 
-  @spec own_address(own_address_request()) ::
+  @type own_address ::
           {:ok,
            %{
              ip: :inet.ip_address(),
@@ -147,7 +156,16 @@ defmodule DNSMesh.Native do
              {:not_local | :wrong_family | :no_interface | :no_subnet | :interfaces, String.t()}
              | {:wrong_proto, :inet | :inet6}
              | :no_address}
-  def own_address(_request), do: :erlang.nif_error(:nif_not_loaded)
+
+  @spec own_address(own_address_request()) :: own_address()
+  def own_address(request),
+    do: with(:many <- few_own_address(request), do: many_own_address(request))
+
+  @spec few_own_address(own_address_request()) :: own_address() | :many
+  def few_own_address(_request), do: :erlang.nif_error(:nif_not_loaded)
+
+  @spec many_own_address(own_address_request()) :: own_address()
+  def many_own_address(_request), do: :erlang.nif_error(:nif_not_loaded)
 
   @spec node_name(String.t(), :inet.ip_address()) ::
           {:ok, String.t()} | {:error, {:bad_basename, binary()}}

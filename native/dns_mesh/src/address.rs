@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use if_addrs::IfAddr;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::sys::socket::SockaddrStorage;
+
+use crate::network::Network;
 
 /// One address of one interface that is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +28,8 @@ pub struct Flags {
     /// A link with one machine at its other end: its /32 is no virtual IP.
     pub point_to_point: bool,
     /// On Linux's dummy device, which leads to no wire. Kubernetes' proxy (IPVS mode) and its
-    /// local DNS cache keep the addresses of services on one, the same on every host.
+    /// local DNS cache keep the addresses of services on one, the same on every host. Told of
+    /// single addresses only.
     pub dummy: bool,
     /// Made up for privacy, another one tomorrow (RFC 8981).
     pub temporary: bool,
@@ -45,55 +50,69 @@ impl Flags {
 /// answers at the address of a bridge that nothing is plugged into.
 pub fn interfaces() -> io::Result<Vec<Interface>> {
     let inet6 = Inet6::read();
-    // One device may hold thousands of addresses.
-    let mut devices = HashMap::new();
-    let all = if_addrs::get_if_addrs()?.into_iter().map(|interface| {
-        let name = device(&interface.name).to_owned();
-        let device = *devices
-            .entry(name)
-            .or_insert_with_key(|name| Device::read(name));
-        (interface, device)
-    });
-    let up = all.filter(|(interface, device)| interface.is_oper_up() || device.is_up);
+    // One device may hold thousands of addresses, and a host has thousands of devices.
+    let mut indices = HashMap::new();
+    let mut dummies = HashMap::new();
+    let up = getifaddrs()?.filter(|one| one.flags.contains(InterfaceFlags::IFF_UP));
     Ok(up
-        .map(|(interface, device)| {
-            let index = interface.index.unwrap_or(0);
-            let ip = interface.ip();
-            Interface {
-                prefix_length: match &interface.addr {
-                    IfAddr::V4(v4) => v4.prefixlen,
-                    IfAddr::V6(v6) => v6.prefixlen,
-                },
+        .filter_map(|one| {
+            let ip = ip(one.address)?;
+            let network = Network::new(ip, prefix_length(&one));
+            let device = device(&one.interface_name);
+            let index = known(&mut indices, device, |name| {
+                if_nametoindex(name).unwrap_or_default()
+            });
+            let dummy = network.is_host() && known(&mut dummies, device, Device::is_dummy);
+            Some(Interface {
+                prefix_length: network.prefix_length,
                 flags: Flags {
-                    point_to_point: interface.is_p2p,
-                    dummy: device.is_dummy,
+                    point_to_point: one.flags.contains(InterfaceFlags::IFF_POINTOPOINT),
+                    dummy,
                     ..inet6.flags(ip, index)
                 },
                 ip,
                 index,
-                name: interface.name,
-            }
+                name: one.interface_name,
+            })
         })
         .collect())
 }
 
-/// What Linux tells of a device in files, and `getifaddrs` does not. All false on other systems.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Device {
-    /// `is_oper_up` means "running", which takes a carrier.
-    is_up: bool,
-    is_dummy: bool,
+fn known<T: Copy>(known: &mut HashMap<String, T>, name: &str, ask: impl Fn(&str) -> T) -> T {
+    if let Some(&answer) = known.get(name) {
+        return answer;
+    }
+    let answer = ask(name);
+    known.insert(name.to_owned(), answer);
+    answer
 }
 
+fn ip(address: Option<SockaddrStorage>) -> Option<IpAddr> {
+    let address = address?;
+    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+}
+
+fn prefix_length(one: &InterfaceAddress) -> u8 {
+    let ones = match ip(one.netmask) {
+        Some(IpAddr::V4(mask)) => Ipv4Addr::to_bits(mask).count_ones(),
+        Some(IpAddr::V6(mask)) => Ipv6Addr::to_bits(mask).count_ones(),
+        None => 0,
+    };
+    u8::try_from(ones).expect("no address has more than 128 bits")
+}
+
+/// What Linux tells of a device in files, and `getifaddrs` does not. Nothing on other systems.
+struct Device;
+
 impl Device {
-    fn read(name: &str) -> Self {
+    fn is_dummy(name: &str) -> bool {
         Self::from_files(|file| fs::read_to_string(format!("/sys/class/net/{name}/{file}")).ok())
     }
 
     /// A dummy device is an Ethernet without ARP that stands on no other device (as ipvlan does,
     /// which asks for none either) and is not of a kind that has a name (as a VRF is).
-    fn from_files(read: impl Fn(&str) -> Option<String>) -> Self {
-        const UP: u32 = 0x1;
+    fn from_files(read: impl Fn(&str) -> Option<String>) -> bool {
         const LOOPBACK: u32 = 0x8;
         const POINT_TO_POINT: u32 = 0x10;
         const NO_ARP: u32 = 0x80;
@@ -110,10 +129,7 @@ impl Device {
                 && index == line("iflink")
                 && read("uevent").is_some_and(|text| !text.contains("DEVTYPE="))
         };
-        Self {
-            is_up: flags & UP != 0,
-            is_dummy: flags & (LOOPBACK | POINT_TO_POINT | NO_ARP) == NO_ARP && is_plain(),
-        }
+        flags & (LOOPBACK | POINT_TO_POINT | NO_ARP) == NO_ARP && is_plain()
     }
 }
 
@@ -124,7 +140,7 @@ pub(crate) fn device(name: &str) -> &str {
 
 /// What Linux knows of IPv6 addresses and `getifaddrs` does not tell. Empty on other systems,
 /// and where IPv6 is switched off.
-struct Inet6(Vec<(Ipv6Addr, u32, Flags)>);
+struct Inet6(HashMap<(Ipv6Addr, u32), Flags>);
 
 impl Inet6 {
     fn read() -> Self {
@@ -136,16 +152,15 @@ impl Inet6 {
     }
 
     fn flags(&self, ip: IpAddr, index: u32) -> Flags {
-        let found = self
-            .0
-            .iter()
-            .find(|&&(v6, at, _)| IpAddr::V6(v6) == ip && at == index);
-        found.map_or_else(Flags::default, |&(_, _, flags)| flags)
+        match ip {
+            IpAddr::V6(v6) => self.0.get(&(v6, index)).copied().unwrap_or_default(),
+            IpAddr::V4(_) => Flags::default(),
+        }
     }
 }
 
 /// Address, index, prefix length, scope and flags in hexadecimal, then the interface's name.
-fn inet6_line(line: &str) -> Option<(Ipv6Addr, u32, Flags)> {
+fn inet6_line(line: &str) -> Option<((Ipv6Addr, u32), Flags)> {
     const TEMPORARY: u32 = 0x01;
     const DAD_FAILED: u32 = 0x08;
     const DEPRECATED: u32 = 0x20;
@@ -161,22 +176,18 @@ fn inet6_line(line: &str) -> Option<(Ipv6Addr, u32, Flags)> {
         tentative: bits & (TENTATIVE | DAD_FAILED) != 0,
         ..Flags::default()
     };
-    Some((ip.into(), index, flags))
+    Some(((ip.into(), index), flags))
 }
 
 /// Whether an address is this machine's: loopback, or on any interface, up or down.
 pub(crate) fn is_own(ip: IpAddr) -> bool {
     ip.is_loopback()
-        || if_addrs::get_if_addrs()
-            .is_ok_and(|all| all.iter().any(|interface| interface.ip() == ip))
+        || getifaddrs().is_ok_and(|mut all| all.any(|one| self::ip(one.address) == Some(ip)))
 }
 
 /// The index the kernel knows an interface by; a zone id may be that number already.
 pub(crate) fn zone_index(zone: &str) -> Option<u32> {
-    zone.parse().ok().or_else(|| {
-        let all = if_addrs::get_if_addrs().ok()?;
-        all.iter().find(|interface| interface.name == zone)?.index
-    })
+    zone.parse().ok().or_else(|| if_nametoindex(zone).ok())
 }
 
 #[cfg(test)]
@@ -245,7 +256,7 @@ mod tests {
             "another interface's"
         );
         assert_eq!(flags("::1", 1), (false, false, false));
-        assert!(inet6.0.iter().any(|&(_, index, _)| index == 0x103));
+        assert!(inet6.0.keys().any(|&(_, index)| index == 0x103));
         assert_eq!(inet6.0.len(), 7);
     }
 
@@ -260,34 +271,30 @@ mod tests {
                 ("type", kind),
                 ("uevent", uevent),
             ];
-            let device = Device::from_files(|file| {
+            Device::from_files(|file| {
                 let (_, text) = files.into_iter().find(|&(name, _)| name == file)?;
                 Some(format!("{text}\n"))
-            });
-            (device.is_up, device.is_dummy)
+            })
         };
         let plain = "INTERFACE=x\nIFINDEX=4";
         let ipvlan = "DEVTYPE=ipvlan\nINTERFACE=x\nIFINDEX=4";
         for (files, expected) in [
-            (("0x82", "4", "1", plain), (false, true)),   // kube-ipvs0
-            (("0x83", "4", "1", plain), (true, true)),    // kube-dummy-if
-            (("0x1003", "4", "1", plain), (true, false)), // eth0
-            (("0x1003", "9", "1", plain), (true, false)), // one end of a veth pair
-            (("0x9", "4", "772", plain), (true, false)),  // lo
-            (("0x10d1", "4", "65534", plain), (true, false)), // WireGuard
-            (("0x83", "4", "65534", plain), (true, false)),
-            (("0x83", "2", "1", plain), (true, false)),
-            (("0x83", "2", "1", ipvlan), (true, false)), // ipvlan, L3
-            (
-                ("0x4c1", "4", "1", "DEVTYPE=vrf\nINTERFACE=x"),
-                (true, false),
-            ),
-            (("nonsense", "4", "1", plain), (false, false)),
+            (("0x82", "4", "1", plain), true),        // kube-ipvs0
+            (("0x83", "4", "1", plain), true),        // kube-dummy-if
+            (("0x1003", "4", "1", plain), false),     // eth0
+            (("0x1003", "9", "1", plain), false),     // one end of a veth pair
+            (("0x9", "4", "772", plain), false),      // lo
+            (("0x10d1", "4", "65534", plain), false), // WireGuard
+            (("0x83", "4", "65534", plain), false),
+            (("0x83", "2", "1", plain), false),
+            (("0x83", "2", "1", ipvlan), false), // ipvlan, L3
+            (("0x4c1", "4", "1", "DEVTYPE=vrf\nINTERFACE=x"), false),
+            (("nonsense", "4", "1", plain), false),
         ] {
             let (flags, link, kind, uevent) = files;
             assert_eq!(device(flags, link, kind, uevent), expected, "{files:?}");
         }
-        assert_eq!(Device::from_files(|_| None), Device::default());
+        assert!(!Device::from_files(|_| None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Networks, and what kind of address an address is.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -30,10 +31,13 @@ impl Network {
     }
 
     pub fn contains(&self, ip: IpAddr) -> bool {
-        let shift = u32::from(width(self.ip).saturating_sub(self.prefix_length));
-        // Shifting out every bit leaves nothing to compare: /0 holds its whole family.
-        let bits = |ip| bits(ip).checked_shr(shift).unwrap_or(0);
-        self.ip.is_ipv4() == ip.is_ipv4() && bits(self.ip) == bits(ip)
+        let part = |ip| part(ip, self.prefix_length);
+        self.ip.is_ipv4() == ip.is_ipv4() && part(self.ip) == part(ip)
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        let part = part(self.ip, self.prefix_length);
+        (self.ip.is_ipv4(), self.prefix_length, part)
     }
 
     /// Whether it is a single address.
@@ -48,6 +52,50 @@ impl fmt::Display for Network {
     }
 }
 
+/// The networks that addresses lie in, however many there are: looked at once for each length
+/// of a prefix, not for each network.
+#[derive(Debug, Default)]
+pub(crate) struct Networks(BTreeMap<(bool, u8), HashSet<u128>>);
+
+/// One of them, whatever address of it is named.
+pub(crate) type Key = (bool, u8, u128);
+
+impl Networks {
+    /// The longest prefix that holds an address: as in routing, the network that it is in.
+    pub(crate) fn narrowest(&self, ip: IpAddr) -> Option<Key> {
+        let family = (ip.is_ipv4(), 0)..=(ip.is_ipv4(), u8::MAX);
+        self.0
+            .range(family)
+            .rev()
+            .find_map(|(&(_, length), parts)| {
+                let part = part(ip, length);
+                parts
+                    .contains(&part)
+                    .then_some((ip.is_ipv4(), length, part))
+            })
+    }
+
+    /// How many of these addresses are in each network.
+    pub(crate) fn count(&self, ips: impl Iterator<Item = IpAddr>) -> HashMap<Key, usize> {
+        let mut counts = HashMap::new();
+        for key in ips.filter_map(|ip| self.narrowest(ip)) {
+            *counts.entry(key).or_default() += 1;
+        }
+        counts
+    }
+}
+
+impl FromIterator<Network> for Networks {
+    fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
+        let mut all = Self::default();
+        for network in networks {
+            let (is_ipv4, length, part) = network.key();
+            all.0.entry((is_ipv4, length)).or_default().insert(part);
+        }
+        all
+    }
+}
+
 /// Digits only: `u8::from_str` takes a sign too.
 fn number(text: &str) -> Option<u8> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -56,6 +104,13 @@ fn number(text: &str) -> Option<u8> {
 
 fn width(ip: IpAddr) -> u8 {
     if ip.is_ipv4() { 32 } else { 128 }
+}
+
+/// The network's part of an address.
+fn part(ip: IpAddr, prefix_length: u8) -> u128 {
+    let shift = u32::from(width(ip).saturating_sub(prefix_length));
+    // Shifting out every bit leaves nothing to compare: /0 holds its whole family.
+    bits(ip).checked_shr(shift).unwrap_or(0)
 }
 
 fn bits(ip: IpAddr) -> u128 {
@@ -146,6 +201,35 @@ mod tests {
         assert!(Network::parse("10.0.0.5").unwrap().is_host());
         assert!(Network::parse("fd00::1/128").unwrap().is_host());
         assert!(!Network::parse("fd00::1/64").unwrap().is_host());
+    }
+
+    /// Beside what `contains` says of each of them.
+    #[test]
+    fn the_narrowest_of_many() {
+        let networks = [
+            "0.0.0.0/0",
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.2.0/24",
+            "10.1.2.3/32",
+            "10.9.0.0/16",
+            "fd00::/8",
+            "fd00:1::/64",
+        ];
+        let networks = networks.map(|text| Network::parse(text).unwrap());
+        let all = networks.into_iter().collect::<Networks>();
+        let ips = ["10.1.2.3", "10.1.2.4", "10.1.9.9", "10.9.9.9", "11.0.0.1"];
+        for ip in ips.into_iter().chain(["fd00:1::5", "fd00:2::5", "fe80::1"]) {
+            let ip = ip.parse().unwrap();
+            let holding = networks.iter().filter(|network| network.contains(ip));
+            let narrowest = holding.max_by_key(|network| network.prefix_length);
+            assert_eq!(all.narrowest(ip), narrowest.map(Network::key), "{ip}");
+        }
+        let ips = ["10.1.2.9", "10.1.2.8", "10.1.2.3", "10.9.0.1"].map(|ip| ip.parse().unwrap());
+        let counts = all.count(ips.into_iter());
+        assert_eq!(counts.get(&networks[3].key()), Some(&2));
+        assert_eq!(counts.get(&networks[4].key()), Some(&1));
+        assert_eq!(counts.get(&networks[1].key()), None);
     }
 
     #[test]

@@ -13,11 +13,12 @@
 //! Asked again, with a newer answer or other interfaces, it may say something else. A name once
 //! taken stays as it is while the VM runs; that is the callers' part.
 
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use crate::address::{self, Interface, device};
 use crate::answer::Family;
-use crate::network::{Network, Reach};
+use crate::network::{Network, Networks, Reach};
 
 /// What to go by.
 #[derive(Clone, Debug, Default)]
@@ -133,9 +134,19 @@ pub fn choose(
 /// No more peers than this are asked the kernel about: an answer may hold thousands.
 const MAX_ROUTES: usize = 16;
 
+/// A host may have thousands of addresses, and an answer thousands too: whatever is asked of each
+/// of them is looked up here.
 struct Machine<'a> {
     request: &'a Request,
     interfaces: &'a [Interface],
+    /// Where each address is; of several interfaces that have it, the first.
+    by_ip: HashMap<IpAddr, &'a Interface>,
+    /// Those whose network holds addresses of 127.0.0.0/8.
+    around_loopback: Vec<&'a Interface>,
+    /// The addresses that peers may be given, each once; and of these the ones that are not other
+    /// machines' too.
+    lasting: Vec<Place<'a>>,
+    usable: Vec<Place<'a>>,
     /// The families that may be chosen, the preferred one first.
     families: Vec<Family>,
     /// Whether DNS knows nothing but loopback and link-local addresses: a cluster on one
@@ -153,13 +164,29 @@ impl<'a> Machine<'a> {
         let loopbacks = interfaces.iter().filter(|one| one.ip.is_loopback());
         let mut loopbacks = loopbacks.map(|one| device(&one.name)).collect::<Vec<_>>();
         loopbacks.dedup();
-        Self {
+        let mut by_ip = HashMap::with_capacity(interfaces.len());
+        for interface in interfaces {
+            by_ip.entry(interface.ip).or_insert(interface);
+        }
+        let is_around = |one: &&Interface| {
+            Place::of(one)
+                .network()
+                .contains(Ipv4Addr::LOCALHOST.into())
+                || is_loopback(one.ip)
+        };
+        let mut machine = Self {
             request,
             interfaces,
+            by_ip,
+            around_loopback: interfaces.iter().filter(is_around).collect(),
+            lasting: lasting_ones(interfaces),
+            usable: vec![],
             families: families(request),
             is_confined,
             loopbacks,
-        }
+        };
+        machine.usable = machine.without_shared(machine.lasting.clone());
+        machine
     }
 
     fn by_option(&self, option: &AddressOption) -> Outcome {
@@ -202,11 +229,10 @@ impl<'a> Machine<'a> {
     /// The addresses the user's words fit; those in DNS alone where some are. Loopback will do
     /// when nothing else fits: who names its interface or network means it.
     fn named(&self, fits: impl Fn(&Place<'_>) -> bool) -> Vec<Place<'a>> {
-        let all = self.lasting_ones();
-        let mut places = self.without_shared(all.clone());
+        let mut places = self.usable.clone();
         places.retain(&fits);
         if places.is_empty() {
-            places = all;
+            places.clone_from(&self.lasting);
             places.retain(&fits);
         }
         if places.is_empty() {
@@ -219,17 +245,12 @@ impl<'a> Machine<'a> {
                 .collect();
             places.retain(&fits);
         }
-        let is_answered = |place: &Place<'_>| {
-            self.request
-                .answers
-                .iter()
-                .flatten()
-                .any(|&ip| ip == place.ip)
-        };
-        if places.iter().any(is_answered) {
-            places.retain(is_answered);
+        let answered = of_answer(&places, self.request.answers.iter().flatten());
+        if answered.is_empty() {
+            places
+        } else {
+            answered
         }
-        places
     }
 
     /// The first query item that names us decides: with several networks that is how the user
@@ -245,26 +266,27 @@ impl<'a> Machine<'a> {
 
     fn hits(&self, answer: &[IpAddr]) -> Vec<Place<'a>> {
         if !self.is_confined {
-            let mut places = self.usable();
+            let mut places = self.usable.clone();
             if self.lists_others(answer) {
-                let known = places.iter().map(|place| place.ip).collect::<Vec<_>>();
-                let mut more = self.lasting_ones();
-                more.retain(|place| self.is_on_loopback(place) && !known.contains(&place.ip));
-                places.append(&mut more);
+                let known = places.iter().map(|place| place.ip).collect::<HashSet<_>>();
+                let more = self
+                    .lasting
+                    .iter()
+                    .filter(|place| self.is_on_loopback(place) && !known.contains(&place.ip));
+                places.extend(more.cloned());
             }
-            places.retain(|place| answer.contains(&place.ip));
-            return places;
+            return of_answer(&places, answer);
         }
+        let mut known = HashSet::new();
         let mut places = Vec::<Place<'_>>::new();
         for &ip in answer {
             // No node can be called by fe80::1 alone: which wire is not part of a name.
             let is_wire = Reach::of(ip) == Reach::LinkLocal && ip.is_ipv6();
-            let is_known = places.iter().any(|place| place.ip == ip);
             if let Some(place) = self.place(ip)
                 && !is_wire
-                && !is_known
                 // That of Kubernetes' local DNS cache, 169.254.20.10.
                 && !(place.interface.flags.dummy && place.network().is_host())
+                && known.insert(ip)
             {
                 places.push(place);
             }
@@ -275,7 +297,6 @@ impl<'a> Machine<'a> {
     /// Never towards anything but a peer. The way out to the internet is the wrong network in
     /// Docker Swarm, where it leaves by a bridge that no other machine sees.
     fn route_to_peer(&self, source: impl Fn(IpAddr) -> Option<IpAddr>) -> Option<OwnAddress> {
-        let usable = self.usable();
         self.request.answers.iter().find_map(|answer| {
             let mut peers = answer.clone();
             peers.retain(|&ip| Reach::of(ip) == Reach::Global);
@@ -284,7 +305,7 @@ impl<'a> Machine<'a> {
             peers.dedup();
             self.families.iter().find_map(|family| {
                 let peers = peers.iter().filter(|&&peer| family.holds(peer));
-                let lasting = |&peer| self.lasting(source(peer)?, peer, &usable);
+                let lasting = |&peer| self.sender(source(peer)?, peer);
                 let mut places = peers
                     .take(MAX_ROUTES)
                     .filter_map(lasting)
@@ -302,7 +323,8 @@ impl<'a> Machine<'a> {
     /// A usable address for the one that the kernel sends from. Linux likes to send from a
     /// temporary one, even of another network than the peer's, and to a virtual IP of its own
     /// from that. Then it is one of the same interface, in the peer's network or the source's.
-    fn lasting(&self, source: IpAddr, peer: IpAddr, usable: &[Place<'a>]) -> Option<Place<'a>> {
+    fn sender(&self, source: IpAddr, peer: IpAddr) -> Option<Place<'a>> {
+        let usable = &self.usable;
         if let Some(place) = usable.iter().find(|place| place.ip == source) {
             return Some(place.clone());
         }
@@ -327,9 +349,9 @@ impl<'a> Machine<'a> {
     }
 
     fn only_address(&self) -> Outcome {
-        self.of_preferred_family(self.usable())
+        self.of_preferred_family(self.usable.clone())
             .map(|places| self.settle(places, Because::OnlyAddress))
-            .ok_or_else(|| self.other_family(&self.usable(), NoAddress::None))
+            .ok_or_else(|| self.other_family(&self.usable, NoAddress::None))
     }
 
     /// Where there are places, they were of the wrong family: that is why none would do.
@@ -343,33 +365,14 @@ impl<'a> Machine<'a> {
     /// Where an address is on this machine. All of 127.0.0.0/8 is on Linux's loopback
     /// interface, though it lists one of them.
     fn place(&self, ip: IpAddr) -> Option<Place<'a>> {
-        let is_all_local = cfg!(target_os = "linux") && ip.is_ipv4() && ip.is_loopback();
-        let has = |interface: &&Interface| {
-            interface.ip == ip || is_all_local && Place::of(interface).network().contains(ip)
+        let is_all_local = cfg!(target_os = "linux") && is_loopback(ip);
+        let interface = if is_all_local {
+            let has = |one: &&&Interface| one.ip == ip || Place::of(one).network().contains(ip);
+            self.around_loopback.iter().find(has)?
+        } else {
+            self.by_ip.get(&ip)?
         };
-        let interface = self.interfaces.iter().find(has)?;
         Some(Place { ip, interface })
-    }
-
-    /// The addresses that peers may be given, each once.
-    fn usable(&self) -> Vec<Place<'a>> {
-        self.without_shared(self.lasting_ones())
-    }
-
-    fn lasting_ones(&self) -> Vec<Place<'a>> {
-        let all = self.interfaces.iter().filter(|interface| {
-            Reach::of(interface.ip) == Reach::Global && !interface.flags.is_fleeting()
-        });
-        let all = all.map(Place::of).collect::<Vec<_>>();
-        let mut usable = Vec::<Place<'_>>::new();
-        for place in &all {
-            let is_new = usable.iter().all(|known| known.ip != place.ip);
-            let is_guest = all.iter().any(|host| place.is_guest_of(host));
-            if is_new && !is_guest {
-                usable.push(place.clone());
-            }
-        }
-        usable
     }
 
     /// Whether this is, by its looks, an address that other machines hold too: a single one on
@@ -390,11 +393,11 @@ impl<'a> Machine<'a> {
         let (shared, own) = places
             .into_iter()
             .partition::<Vec<_>, _>(|place| self.is_shared(place));
-        let has_own =
-            |place: &Place<'_>| own.iter().any(|own| own.ip.is_ipv4() == place.ip.is_ipv4());
+        let has_own = |is_ipv4| own.iter().any(|own| own.ip.is_ipv4() == is_ipv4);
+        let (has_v4, has_v6) = (has_own(true), has_own(false));
         let left = shared
             .into_iter()
-            .filter(|place| !has_own(place))
+            .filter(|place| !if place.ip.is_ipv4() { has_v4 } else { has_v6 })
             .collect::<Vec<_>>();
         [own, left].concat()
     }
@@ -449,13 +452,11 @@ impl<'a> Place<'a> {
     ///
     /// A /32 alone is as good as any: Amazon, Calico, Google and Tailscale give nothing else.
     /// So is a /128: DHCPv6 hands it out beside the address made up from the router's prefix.
-    fn is_guest_of(&self, host: &Self) -> bool {
-        let (own, network) = (self.network(), host.network());
+    fn is_guest_in(&self, networks: &Networks) -> bool {
         self.ip.is_ipv4()
-            && own.is_host()
+            && self.network().is_host()
             && !self.interface.flags.point_to_point
-            && !network.is_host()
-            && network.contains(self.ip)
+            && networks.narrowest(self.ip).is_some()
     }
 
     fn candidate(&self) -> Candidate {
@@ -471,6 +472,36 @@ fn found(place: &Place<'_>, because: Because) -> OwnAddress {
         candidate: place.candidate(),
         because,
     }
+}
+
+/// The addresses that peers may be given, each once.
+fn lasting_ones(interfaces: &[Interface]) -> Vec<Place<'_>> {
+    let all = interfaces.iter().filter(|interface| {
+        Reach::of(interface.ip) == Reach::Global && !interface.flags.is_fleeting()
+    });
+    let all = all.map(Place::of).collect::<Vec<_>>();
+    let networks = all.iter().map(Place::network);
+    let networks = networks.filter(|network| !network.is_host()).collect();
+    let mut known = HashSet::new();
+    all.into_iter()
+        .filter(|place| !place.is_guest_in(&networks) && known.insert(place.ip))
+        .collect()
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.is_ipv4() && ip.is_loopback()
+}
+
+/// Those of the places whose address is listed.
+fn of_answer<'a, 'b>(
+    places: &[Place<'a>],
+    answer: impl IntoIterator<Item = &'b IpAddr>,
+) -> Vec<Place<'a>> {
+    let all = places.iter().map(|place| place.ip).collect::<HashSet<_>>();
+    let listed = answer.into_iter().filter(|ip| all.contains(ip));
+    let listed = listed.collect::<HashSet<_>>();
+    let places = places.iter().filter(|place| listed.contains(&place.ip));
+    places.cloned().collect()
 }
 
 /// The family asked for. Without one, those that DNS has answers of: where peers have IPv6
@@ -509,25 +540,10 @@ fn most_neighbours<'a>(
     if places.len() < 2 {
         return places;
     }
-    let mut homes = Vec::new();
-    for ip in answer {
-        // As in routing, the narrowest network that holds an address is the one it is in.
-        let holding = places.iter().map(Place::network);
-        let holding = holding.filter(|network| network.contains(ip));
-        homes.extend(
-            holding
-                .map(|network| network.prefix_length)
-                .max()
-                .map(|home| (ip, home)),
-        );
-    }
-    let count = |place: &Place<'_>| {
-        let network = place.network();
-        let is_neighbour =
-            |&&(ip, home): &&(IpAddr, u8)| network.contains(ip) && network.prefix_length == home;
-        homes.iter().filter(is_neighbour).count()
-    };
-    most(places, count)
+    let networks = places.iter().map(Place::network).collect::<Networks>();
+    let neighbours = networks.count(answer);
+    let count = |place: &Place<'_>| neighbours.get(&place.network().key()).copied();
+    most(places, |place| count(place).unwrap_or(0))
 }
 
 fn most<'a>(mut places: Vec<Place<'a>>, count: impl Fn(&Place<'a>) -> usize) -> Vec<Place<'a>> {

@@ -25,11 +25,13 @@ mod terms;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use dns_mesh::Resolver;
 use futures_util::FutureExt;
-use rustler::{Atom, Binary, Encoder, Env, Reference, Resource, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, NifResult, Reference, Resource, ResourceArc, Term};
 
 use crate::probe::{Target, Verdicts};
 use crate::reply::Reply;
@@ -161,10 +163,32 @@ fn check_name<'a>(env: Env<'a>, name: Binary<'a>) -> Term<'a> {
     }
 }
 
+/// How long it takes to look at this machine's addresses depends on how many there are, and a host
+/// may have thousands. On a normal scheduler only where there were few the last time; `:many` says
+/// that the same is to be called on a dirty one. Not always on that: those may be taken for long by
+/// somebody else's work, and whoever calls this has others waiting.
+static ARE_MANY: AtomicBool = AtomicBool::new(true);
+
+/// At about a microsecond each.
+const MANY: usize = 256;
+
 #[rustler::nif]
-fn interfaces(env: Env<'_>) -> Term<'_> {
+fn few_interfaces(env: Env<'_>) -> Term<'_> {
+    if ARE_MANY.load(Relaxed) {
+        return atoms::many().encode(env);
+    }
+    list_interfaces(env)
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn many_interfaces(env: Env<'_>) -> Term<'_> {
+    list_interfaces(env)
+}
+
+fn list_interfaces(env: Env<'_>) -> Term<'_> {
     match dns_mesh::interfaces() {
         Ok(all) => {
+            ARE_MANY.store(all.len() > MANY, Relaxed);
             let all = all.into_iter().map(terms::interface).collect::<Vec<_>>();
             (atoms::ok(), all).encode(env)
         }
@@ -173,8 +197,22 @@ fn interfaces(env: Env<'_>) -> Term<'_> {
 }
 
 #[rustler::nif]
-fn own_address(request: own_address::Request) -> own_address::Outcome {
-    own_address::Outcome(dns_mesh::own_address(&request.0))
+fn few_own_address<'a>(env: Env<'a>, request: Term<'a>) -> NifResult<Term<'a>> {
+    if ARE_MANY.load(Relaxed) {
+        return Ok(atoms::many().encode(env));
+    }
+    choose(env, request)
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn many_own_address<'a>(env: Env<'a>, request: Term<'a>) -> NifResult<Term<'a>> {
+    choose(env, request)
+}
+
+fn choose<'a>(env: Env<'a>, request: Term<'a>) -> NifResult<Term<'a>> {
+    let request = request.decode::<own_address::Request>()?;
+    let outcome = own_address::Outcome(dns_mesh::own_address(&request.0));
+    Ok(outcome.encode(env))
 }
 
 #[rustler::nif]

@@ -24,7 +24,7 @@ pub(crate) mod atoms {
         dead, epmd, refused_epmd, not_registered, not_tried,
         welcome, hidden, visible, proved, unproved, other_name, wrong_cookie, not_allowed, busy, tls, no_node,
         network, bad_name, panicked, dropped, runtime,
-        option, family, answers, hints, literal, interface, subnet,
+        option, family, answers, hints, literal, interface, subnet, many,
         ip, because, undecided, in_answer, route_to_peer, platform_hint, only_address,
         not_local, wrong_family, wrong_proto, no_interface, no_subnet, no_address, interfaces, bad_basename,
         empty, too_long, label_too_long, empty_label, blank, control, not_ascii, bad_character,
