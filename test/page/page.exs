@@ -49,6 +49,7 @@ defmodule Page do
     tell("the page's own node killed", fn -> alone(browser, pictures) end)
     # It is not drawn over any more.
     tell("every state there is", fn -> states(browser, pictures) end)
+    tell("long labels", fn -> long(browser, pictures) end)
     tell("forty nodes", fn -> forty(browser, pictures) end)
     0
   catch
@@ -222,6 +223,44 @@ defmodule Page do
     expect(browser, "document.querySelectorAll('b').length", "0")
     pictures(browser, folder, "states")
     Browser.eval(browser, "document.getElementById('summary').textContent")
+  end
+
+  # Nothing of a label is cut off at the edge of the drawing, wherever its node stands.
+  defp long(browser, folder) do
+    says =
+      "an address of this machine, and nobody listens at the port that its epmd gives for it: the node has just " <>
+        "stopped, or listens at another address than the one that the peers are told by the name server that they ask"
+
+    host = "app-0.app-headless.a-namespace-of-some-length.svc.cluster.example.internal"
+    me = "me@10.0.0.1"
+
+    for count <- [1, 2, 3, 4, 6, 9] do
+      others = for n <- 2..count//1, do: "app-#{n}@#{host}"
+      peers = for other <- others, do: peer(other, "waiting", "dead", says)
+      mesh = %{me: me, nodes: [%{node: me, silent: nil, status: status(me, [], peers)}]}
+      Browser.eval(browser, "draw(#{JSON.encode(mesh)})")
+      expect(browser, cut_off(), "")
+      if count == 3, do: pictures(browser, folder, "long")
+    end
+
+    # Alone, and silent: no node of its own, a reason below it.
+    silent = %{me: me, nodes: [%{node: me, silent: says, status: nil}]}
+    Browser.eval(browser, "draw(#{JSON.encode(silent)})")
+    expect(browser, cut_off(), "")
+    pictures(browser, folder, "alone-long")
+    "nothing is cut off"
+  end
+
+  defp cut_off do
+    """
+    (() => {
+      const edge = document.getElementById('graph').getBoundingClientRect();
+      return [...document.querySelectorAll('#graph text')].filter((text) => {
+        const box = text.getBoundingClientRect();
+        return box.left < edge.left || box.right > edge.right || box.top < edge.top || box.bottom > edge.bottom;
+      }).map((text) => text.textContent).join(' | ');
+    })()
+    """
   end
 
   defp forty(browser, folder) do
