@@ -14,6 +14,15 @@ defmodule DNSMesh.MixRunsTest do
   setup_all do
     folder = new!()
 
+    # Whoever waits for the name is found out, however busy the machine is.
+    BuildFolder.write!(folder, "lib/shop.ex", """
+    defmodule Shop do
+      use Application
+      @children [{DNSMesh, name_timeout: 120_000}]
+      def start(_type, _args), do: Supervisor.start_link(@children, strategy: :one_for_one)
+    end
+    """)
+
     BuildFolder.write!(folder, "test/test_helper.exs", """
     #{@asked}
     ExUnit.start()
@@ -69,7 +78,7 @@ defmodule DNSMesh.MixRunsTest do
     assert_receive {^first, {:data, {:eol, "shop@127.0.0.1"}}}, 60_000
     assert [{"shop", _port}] = Epmd.names(epmd)
 
-    # Since the VM was started; :name_timeout is 5 s.
+    # Since the VM was started.
     asked = """
     began = :erlang.system_info(:start_time)
     ms = System.convert_time_unit(:erlang.monotonic_time() - began, :native, :millisecond)
@@ -78,7 +87,7 @@ defmodule DNSMesh.MixRunsTest do
 
     {output, 0} = run.(["run", "-e", asked], [])
     assert [_, ms] = Regex.run(~r/\{:nonode@nohost, (\d+)\}/, output)
-    assert String.to_integer(ms) < 5_000
+    assert String.to_integer(ms) < 60_000
     assert output =~ "another node of this basename runs on this machine"
   end
 

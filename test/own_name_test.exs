@@ -87,7 +87,7 @@ defmodule DNSMesh.OwnNameTest do
 
     assert [node_of(a), node_of(b)] == [:"app@127.0.0.2", :"app@127.0.0.3"]
     assert TestNode.await_nodes(a, [:"app@127.0.0.3"], 5_000)
-    {:info, line} = TestNode.await_log(a, ~r/joined/, 5_000)
+    {:info, line} = TestNode.await_log(a, ~r/joined/, 20_000)
     assert line =~ "joined 1: app@127.0.0.3"
 
     assert {:ok, %{ip: {127, 0, 0, 2}, because: :option}} =

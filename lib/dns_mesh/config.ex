@@ -18,7 +18,7 @@ defmodule DNSMesh.Config do
        "`*@host` and `app-*@host` mean every name that the epmd of each address has registered and that matches. Nodes " <>
        "can be listed by themselves, as atoms, in a folder (`dir:/path`, see `DNSMesh.Directory`), or by a module of " <>
        "yours (`{MySource, arg}`, see `DNSMesh.Source`). `:ignore`, `nil`, `\"\"` and `[]` start nothing. The " <>
-       "environment variable is read when the key is absent."},
+       "environment variable is read when the key is absent, but not in a test run (`mix test`)."},
     {:resource_types, "`[:a]` or `[:aaaa]`, as this node's distribution speaks IPv4 or IPv6",
      "a subset of [:a, :aaaa, :srv]", "the record types to ask for."},
     {:interval, "`5_000`", "an integer from 100 to 86400000 (milliseconds)",
@@ -44,7 +44,7 @@ defmodule DNSMesh.Config do
     {:allow,
      "every unicast address but loopback and link-local ones, and those too where this node lives at one",
      ~s(a list of networks like ["10.0.0.0/8", "fd00::/8"]), "the networks peers must lie in."},
-    {:distribution, "`:auto`", ":auto or :manual",
+    {:distribution, "`:auto`; in a test run `:manual`", ":auto or :manual",
      "`:auto` starts distribution, under this node's basename and own address, when the VM is not distributed; `:manual` " <>
        "leaves that to you."},
     {:address,

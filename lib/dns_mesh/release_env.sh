@@ -67,7 +67,7 @@ dns_mesh_left() {
 dns_mesh_by_hand() {
   dns_mesh_name=${RELEASE_NODE:-}
   if [ "${RELEASE_DISTRIBUTION:-}" = name ] && dns_mesh_check; then
-    dns_mesh_write "$dns_mesh_name"
+    dns_mesh_hand_on "$dns_mesh_name"
   else
     dns_mesh_write -
   fi

@@ -127,7 +127,9 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
         ReleaseShell.run(release, "start", @found ++ same)
         assert %{node: "shop@10.0.0.5"} = ReleaseShell.run(release, "stop", @down)
 
-        ReleaseShell.run(release, "start", @found ++ by_hand)
+        %{env: env} = ReleaseShell.run(release, "start", @found ++ by_hand)
+        assert [{path, "a@b"}] = ReleaseShell.name_files(release)
+        assert env["DNS_MESH_NAME_FILE"] == path
         assert %{node: "a@b", distribution: "name"} = ReleaseShell.run(release, "stop", @down)
         ReleaseShell.run(release, "start", [{"RELEASE_DISTRIBUTION", "sname"} | @found])
         assert %{node: "shop", distribution: "sname"} = ReleaseShell.run(release, "stop", @down)
@@ -186,6 +188,13 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
         web = &{"DNS_MESH_BASENAME", "web#{&1}"}
         found = &[@query, {"HELPER_SAYS", &1}]
         ReleaseShell.run(release, "start", [web.(1) | found.("web1@10.0.0.5")])
+
+        # The only one, and another than is asked for.
+        assert %{
+                 status: 1,
+                 said: "dns_mesh: which node? From here were started: web1@10.0.0.5." <> _
+               } = ReleaseShell.run(release, "stop", @found)
+
         ReleaseShell.beside(release, "daemon", [web.(2) | found.("web2@10.0.0.5")])
 
         for client <- @clients, n <- [1, 2] do
@@ -535,6 +544,18 @@ defmodule DNSMesh.ReleaseEnv.EnvShTest do
 
         assert %{node: "shop@10.0.0.1"} = ReleaseShell.run(release, "stop", [on.("c1") | @down])
         assert %{node: "shop@10.0.0.2"} = ReleaseShell.run(release, "stop", [on.("c2") | @down])
+      end
+
+      @tag :netns
+      test "containers of one host name that share the folder have a file each", %{
+        release: release
+      } do
+        # Each run has a network of its own.
+        alone = %{release | shell: ["unshare", "-n" | release.shell]}
+        ReleaseShell.run(alone, "start", @found)
+
+        assert %{node: "shop@10.0.0.6", calls: ["node-name" <> _]} =
+                 ReleaseShell.run(alone, "stop", [@query, {"HELPER_SAYS", "shop@10.0.0.6"}])
       end
 
       test "nowhere to write: DNS is asked again, and nothing fails", %{release: release} do

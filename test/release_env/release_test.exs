@@ -124,6 +124,21 @@ defmodule DNSMesh.ReleaseEnv.ReleaseTest do
       await_stopped(shop)
     end
 
+    test "a basename that makes no sense: no name at all, and the sentence from each command", %{
+      shop: shop
+    } do
+      shop = with_env(shop, [@loopback, {"DNS_MESH_BASENAME", "web 1"}])
+      port = start!(shop)
+      lines_until(port, ~r/^dns_mesh: no node name \(.*DNS_MESH_BASENAME.*"web 1"/)
+      lines_until(port, ~r/DNSMesh: .*DNS_MESH_BASENAME/)
+      assert Epmd.names(shop.epmd) == []
+
+      for command <- [["stop"], ["rpc", "1"], ["pid"]] do
+        assert {said, 1} = run(shop, command)
+        assert said =~ ~r/\Adns_mesh: the running node's name is not known \(.*DNS_MESH_BASENAME/
+      end
+    end
+
     test "a preload that is not there is no part of the name", %{shop: shop} do
       shop = with_env(shop, [@loopback])
       port = shop |> wrapped(["env", "LD_PRELOAD=/nowhere/x.so"]) |> start!()
@@ -202,6 +217,8 @@ defmodule DNSMesh.ReleaseEnv.ReleaseTest do
 
     test "undecided at start: it starts without a name, takes one later, and rpc and stop know it",
          %{shop: shop, dns: dns} do
+      # Of the same basename then as before: under the release's it could be another application's node.
+      shop = with_env(shop, [{"DNS_MESH_BASENAME", "jobs"}])
       ScriptedDNS.put(dns, {"shop.internal", :a}, ["127.0.0.2", "127.0.0.3"])
       port = start!(shop)
 
@@ -211,10 +228,10 @@ defmodule DNSMesh.ReleaseEnv.ReleaseTest do
       )
 
       ScriptedDNS.put(dns, {"shop.internal", :a}, ["127.0.0.3"])
-      lines_until(port, ~r/this node is shop@127\.0\.0\.3 now/)
+      lines_until(port, ~r/this node is jobs@127\.0\.0\.3 now/)
 
       stop_supervised!(ScriptedDNS)
-      assert rpc!(shop, "IO.puts(node())") == "shop@127.0.0.3\n"
+      assert rpc!(shop, "IO.puts(node())") == "jobs@127.0.0.3\n"
       assert {"", 0} = run(shop, ["stop"])
       assert_receive {^port, {:exit_status, 0}}, 20_000
     end

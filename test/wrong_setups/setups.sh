@@ -5,7 +5,7 @@ setups=(
   no_query not_a_child no_such_name no_records server_refuses server_silent local_name no_release_env given_names address_of_nobody
   nobody_else not_started other_basename other_cookie cookie_twice epmd_dropped port_dropped port_elsewhere not_in_allow other_family
   service_address hidden second_name unreachable_member too_many
-  load_balancer outsider
+  load_balancer outsider second_release dead_dns
 )
 
 no_query() {
@@ -346,4 +346,52 @@ shell_start() {
 
 sees_hidden() {
   host_exec "$1" "$hosts_release/bin/app" rpc 'IO.puts(Enum.join(Node.list(:hidden), " "))' | grep -F -- "$2"
+}
+
+second_release() {
+  sets "a second release on the host; its stop must not reach the first"
+  hosts_list 11 12
+  host_start 2
+  host_start 1
+  await 40 "two nodes" sees_nodes 1 app@10.78.0.12
+  local second=$tmp/second/bin/app pid
+  [ -e "$second" ] || cp -r "$hosts_release" "$tmp/second"
+  # The name file's folder, RELEASE_TMP, is the same.
+  host_exec 1 env RELEASE_DISTRIBUTION=none "$second" start </dev/null >>"$hosts_folder/host1.log" 2>&1 &
+  told 1 "another node of this basename runs on this machine"
+  refuses 1 "has no name yet" "$second" stop
+  refuses 1 "has no name yet" "$second" rpc "System.stop()"
+  pid=$(sed -n 's/.*kill \([0-9]*\)$/\1/p' "$tmp/said")
+  kill "$pid"
+  await 40 "the end of the second" refuses 1 "no longer runs" "$second" stop
+
+  # As the log says.
+  host_exec 1 env DNS_MESH_BASENAME=other "$second" start </dev/null >>"$hosts_folder/host1.log" 2>&1 &
+  await 40 "the second's own name" answers 1 other@10.78.0.11 env DNS_MESH_BASENAME=other "$second" rpc 'IO.puts(node())'
+  host_exec 1 env DNS_MESH_BASENAME=other "$second" stop
+  answers 1 app@10.78.0.11 "$hosts_release/bin/app" rpc 'IO.puts(node())'
+  well 1
+}
+
+dead_dns() {
+  sets "a dead name server, no name known: commands end within a second"
+  hosts_list 11 12
+  host_start 2
+  # Several, so that the only one cannot be it.
+  net_ip host1 address add 10.78.0.21/24 dev eth0
+  rm -rf "$hosts_folder/tmp1"
+  kill -STOP "$hosts_dns_pid"
+  local command before longest=0
+  for command in stop "rpc 1" pid; do
+    before=$(milliseconds)
+    refuses 1 "the running node's name is not known" "$hosts_release/bin/app" $command
+    before=$(($(milliseconds) - before))
+    [ "$before" -le "$longest" ] || longest=$before
+  done
+  [ "$longest" -lt 1000 ] || fail "a command took $longest ms"
+  verdicts+=" ($longest ms)"
+  kill -CONT "$hosts_dns_pid"
+  net_ip host1 address del 10.78.0.21/24 dev eth0
+  host_start 1
+  well 1
 }
