@@ -98,10 +98,11 @@ defmodule DNSMesh.Poller do
       own_name: OwnName.new(config, now())
     }
 
-    if OwnName.pending?(state.own_name) do
-      _ = Process.send_after(self(), :name_guess, OwnName.patience(config))
-      _ = Process.send_after(self(), :name_late, config.name_timeout)
-    end
+    _ =
+      if OwnName.pending?(state.own_name) do
+        Process.send_after(self(), :name_guess, OwnName.patience(config))
+        Process.send_after(self(), :name_late, config.name_timeout)
+      end
 
     state
   end
