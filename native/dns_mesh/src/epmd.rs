@@ -252,6 +252,19 @@ mod tests {
         let same = "name app at port 5\n".repeat(MAX_REPLY / 19);
         assert_eq!(read(same.as_bytes()), named(&[("app", 5)]));
         assert_eq!(read(format!("{same}{same}").as_bytes()), None);
+
+        // Four bytes for epmd's own port, and lines of 19 bytes.
+        let rest = (MAX_REPLY - 4) % 19 + 19;
+        let reply = |length: usize| {
+            let last = format!("name {} at port 5\n", "x".repeat(length - 16));
+            format!(
+                "{}{last}",
+                "name app at port 5\n".repeat((MAX_REPLY - 4) / 19 - 1)
+            )
+        };
+        assert_eq!(reply(rest).len() + 4, MAX_REPLY);
+        assert_eq!(read(reply(rest).as_bytes()).unwrap().len(), 2);
+        assert_eq!(read(reply(rest + 1).as_bytes()), None);
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn select(owner: &Name, wanted: RecordType, answers: Vec<Record>) -> (Vec<RData>
 mod tests {
     use std::net::Ipv4Addr;
 
-    use hickory_resolver::proto::rr::rdata::{A, CNAME, PTR};
+    use hickory_resolver::proto::rr::rdata::{A, CNAME, NULL, PTR};
 
     use super::*;
     use crate::name::to_wire;
@@ -174,6 +174,46 @@ mod tests {
     }
 
     #[test]
+    fn the_smallest_ttl_of_all_that_counts() {
+        let chain = cname("app.internal", 30, "real");
+        for (ttls, expected) in [([20, 40], 20), ([40, 20], 20), ([60, 50], 30)] {
+            let records = ttls.map(|ttl| a("real", ttl, 1));
+            let answers = [vec![chain.clone()], records.to_vec()].concat();
+            assert_eq!(found(answers).1, expected, "{ttls:?}");
+        }
+        let alone = vec![a("app.internal", 60, 1), a("app.internal", 70, 2)];
+        assert_eq!(found(alone).1, 60);
+    }
+
+    #[test]
+    fn an_alias_of_another_name_is_none() {
+        let (records, ttl) = found(vec![
+            cname("other", 2, "elsewhere"),
+            a("elsewhere", 3, 9),
+            a("app.internal", 60, 1),
+        ]);
+        assert_eq!((records, ttl), (vec!["10.0.0.1".into()], 60));
+    }
+
+    #[test]
+    fn sixteen_aliases_are_followed() {
+        let chain = |count: usize| {
+            let name = |n: usize| match n {
+                0 => "app.internal".to_owned(),
+                n => format!("n{n}"),
+            };
+            let aliases = (0..count).map(|n| cname(&name(n), 60, &name(n + 1)));
+            let mut answers = aliases.collect::<Vec<_>>();
+            answers.push(a(&name(count), 60, 1));
+            answers
+        };
+        assert_eq!(found(chain(MAX_ALIASES)).0, ["10.0.0.1"]);
+        let more = reason(ResponseCode::NoError, chain(MAX_ALIASES + 1));
+        assert_eq!(more, Reason::NoRecords);
+        assert_eq!(MAX_ALIASES, 16);
+    }
+
+    #[test]
     fn nothing_of_ours_is_no_records() {
         use ResponseCode::{NXDomain, NoError};
         for answers in [
@@ -202,6 +242,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_of_another_name_or_belongs_to_it_spoils_nothing() {
+        let ptr = RData::PTR(PTR(to_wire("x").unwrap()));
+        let elsewhere = Record::from_rdata(to_wire("elsewhere").unwrap(), 60, ptr);
+        let signature = RData::Unknown {
+            code: RecordType::RRSIG,
+            rdata: NULL::with(vec![0]),
+        };
+        let signed = Record::from_rdata(to_wire("app.internal").unwrap(), 60, signature);
+        for answer in [elsewhere, signed] {
+            let alone = reason(ResponseCode::NoError, vec![answer.clone()]);
+            assert_eq!(alone, Reason::NoRecords, "{answer}");
+            let beside = found(vec![answer, a("app.internal", 60, 1)]);
+            assert_eq!(beside.0, ["10.0.0.1"]);
+        }
+    }
+
+    #[test]
     fn a_reply_to_another_question_is_a_bad_reply() {
         let reply = read_for(
             "other",
@@ -223,5 +280,7 @@ mod tests {
         let many = |count| vec![a("app.internal", 60, 1); count];
         let reply = read(ResponseCode::NoError, many(MAX_RECORDS)).unwrap();
         assert_eq!((reply.records.len(), reply.truncated), (MAX_RECORDS, false));
+        let reply = read(ResponseCode::NoError, many(MAX_RECORDS + 1)).unwrap();
+        assert_eq!((reply.records.len(), reply.truncated), (MAX_RECORDS, true));
     }
 }

@@ -147,6 +147,11 @@ mod tests {
             ("nameserver fe80::1%3", vec!["[fe80::1%3]:53"]),
             ("nameserver fe80::1%br-9f3e_a.100", vec!["[fe80::1%7]:53"]),
             ("nameserver fe80::1%gone", vec!["[fe80::1]:53"]),
+            ("nameserver fe80::1%br-gone", vec!["[fe80::1]:53"]),
+            (
+                "search fe80::1%eth0\noptions fe80::2%eth0\nnameserver 10.0.0.1",
+                vec!["10.0.0.1:53"],
+            ),
             (
                 "# nameserver 1.1.1.1\n; nameserver 1.1.1.2\nnameserver 1.1.1.3 # x",
                 vec!["1.1.1.3:53"],

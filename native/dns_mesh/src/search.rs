@@ -117,6 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn of_the_same_class_the_first_counts() {
+        let mut worst = Worst::default();
+        for name in ["app.ns.svc", "app.svc", "app"] {
+            worst.add(Failure {
+                reason: Reason::ServFail,
+                name: name.into(),
+                server: None,
+                negative_ttl: None,
+            });
+        }
+        assert_eq!(worst.into_failure().unwrap().name, "app.ns.svc");
+    }
+
+    #[test]
     fn the_worst_class_counts() {
         use Reason::{NoRecords, NxDomain, ServFail, Timeout};
         assert_eq!(worst(&[]), None);
