@@ -59,22 +59,40 @@ defmodule DNSMesh.Poller do
   ]
 
   @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(%Config{} = config),
-    do: GenServer.start_link(__MODULE__, config, name: config.name)
+  def start_link(%Config{} = config), do: :proc_lib.start_link(__MODULE__, :enter, [config])
+
+  # `gen_server` ends with its parent, which it knows by no more than a message {:EXIT, parent, reason}, and anybody can
+  # send that. So it is given a parent that nobody knows, and `stands?/2` looks at the real one. Not from `init/1`:
+  # `gen_server` takes the end of the loop for one of `init/1` then, and tells whoever started it.
+  @doc "The process itself."
+  @spec enter(Config.t()) :: term()
+  def enter(config) do
+    case register(config.name) do
+      :ok ->
+        {:ok, state, begin} = init(config)
+        :ok = :proc_lib.init_ack({:ok, self()})
+        _ = Process.put(:"$ancestors", [spawn(fn -> :ok end)])
+        :gen_server.enter_loop(__MODULE__, [], state, {:local, config.name}, begin)
+
+      {:error, taken} ->
+        :proc_lib.init_ack({:error, taken})
+    end
+  end
+
+  defp register(name) do
+    Process.register(self(), name)
+    :ok
+  rescue
+    ArgumentError -> {:error, {:already_started, Process.whereis(name)}}
+  end
 
   ## Callbacks
 
-  # `gen_server` ends with its parent, which it knows by no more than a message {:EXIT, parent, reason}, and anybody can
-  # send that. So it is given a parent that nobody knows, and `stands?/2` looks at the real one.
   @impl true
-  @spec init(Config.t()) :: no_return()
   def init(config) do
-    state = open(config)
-    :ok = :proc_lib.init_ack({:ok, self()})
-    ancestors = Process.put(:"$ancestors", [spawn(fn -> :ok end)])
-    state = %{state | parent: pid(hd(ancestors))}
-    begin = {:continue, {:begin, ancestors}}
-    :gen_server.enter_loop(__MODULE__, [], state, {:local, config.name}, begin)
+    ancestors = Process.get(:"$ancestors")
+    state = %{open(config) | parent: pid(hd(ancestors))}
+    {:ok, state, {:continue, {:begin, ancestors}}}
   end
 
   defp pid(pid) when is_pid(pid), do: pid

@@ -363,6 +363,25 @@ defmodule DNSMesh.PollerTest do
     end
   end
 
+  # A supervisor logs what it does not know as an error.
+  test "whoever starts an instance gets no mail of it but its end", %{test: name} do
+    _ = Process.flag(:trap_exit, true)
+    opts = [name: name, query: "app.internal", nameservers: servers(dns(%{})), log: false]
+
+    for reason <- [:normal, :shutdown, {:shutdown, :deploy}] do
+      {:ok, pid} = DNSMesh.start_link([distribution: :manual] ++ opts)
+      assert DNSMesh.start_link(opts) == {:error, {:already_started, pid}}
+      :ok = GenServer.stop(pid, reason)
+      assert_receive {:EXIT, ^pid, ^reason}
+      refute GenServer.whereis(name)
+    end
+
+    {:messages, mail} = Process.info(self(), :messages)
+    # Of those that found the name taken; ScriptedDNS tells of the questions.
+    assert Enum.reject(mail, &match?({:dns_query, _, _, _, _}, &1))
+           |> Enum.reject(&match?({:EXIT, _pid, :normal}, &1)) == []
+  end
+
   test "several instances run side by side, each with its name, query and server", %{test: test} do
     names = for n <- 1..3, do: :"#{test} #{n}"
 
