@@ -118,7 +118,7 @@ defmodule DNSMesh.Poller do
 
     _ =
       if OwnName.pending?(state.own_name) do
-        Process.send_after(self(), :name_guess, OwnName.patience(config))
+        _ = Process.send_after(self(), :name_guess, OwnName.patience(config))
         Process.send_after(self(), :name_late, config.name_timeout)
       end
 
