@@ -20,6 +20,9 @@ defmodule DNSMesh.Native do
           nameservers: [{:inet.ip_address(), :inet.port_number()}],
           resolv_conf: String.t(),
           hosts: String.t(),
+          # Lines that stand behind those of resolv.conf, and before those of the hosts file.
+          more_resolv_conf: String.t(),
+          more_hosts: String.t(),
           # Of the hosts that are found.
           epmd_port: 1..65_535
         }

@@ -2,7 +2,7 @@ defmodule DNSMesh.Resolver do
   @moduledoc false
   # Asking the native resolver: what goes in, and what its one message means. The Rust side keeps the deadline.
 
-  alias DNSMesh.{Answer, Epmd, IP, Native}
+  alias DNSMesh.{Answer, Epmd, Inetrc, IP, Native}
 
   @type type :: :a | :aaaa | :srv
   @type failure :: %{
@@ -31,19 +31,40 @@ defmodule DNSMesh.Resolver do
 
   def check_name(_other), do: {:error, {:bad_name, :not_a_string}}
 
+  @files %{resolv_conf: "/etc/resolv.conf", hosts: "/etc/hosts"}
+
   @type files :: %{:resolv_conf => String.t(), :hosts => String.t(), optional(atom()) => term()}
 
   @typedoc "What is asked, and how it was opened: a handle ends with the library that it is of."
   @type t :: {Native.handle(), Native.settings()}
 
   @spec open([{IP.t(), :inet.port_number()}], files()) :: t()
-  def open(nameservers, files \\ %{resolv_conf: "/etc/resolv.conf", hosts: "/etc/hosts"}) do
-    open_as(%{
-      nameservers: nameservers,
-      resolv_conf: files.resolv_conf,
-      hosts: files.hosts,
+  def open(nameservers, files \\ @files), do: nameservers |> settings(files) |> open_as()
+
+  @doc """
+  By what is asked. Name servers that are given come before those of ERL_INETRC's file, and these before resolv.conf's;
+  its search domains take the place of resolv.conf's, its hosts come before those of the hosts file.
+  """
+  @spec settings([{IP.t(), :inet.port_number()}], files()) :: Native.settings()
+  def settings(nameservers, files) do
+    rc = Inetrc.read()
+
+    %{
+      nameservers: if(nameservers == [], do: rc.nameservers, else: nameservers),
+      resolv_conf: file(:resolv_conf, files, rc.resolv_conf),
+      hosts: file(:hosts, files, rc.hosts_file),
+      more_resolv_conf: Inetrc.search_line(rc),
+      more_hosts: Inetrc.host_lines(rc),
       epmd_port: Epmd.port()
-    })
+    }
+  end
+
+  # Tests have files of their own, and mean them.
+  defp file(which, files, other) do
+    case Map.fetch!(files, which) do
+      path when path == :erlang.map_get(which, @files) -> other || path
+      path -> path
+    end
   end
 
   defp open_as(settings) do

@@ -361,6 +361,8 @@ defmodule DNSMesh.NativeTest do
         nameservers: [{{127, 0, 0, 1}, 53}],
         resolv_conf: "/nonexistent",
         hosts: "/nonexistent",
+        more_resolv_conf: "",
+        more_hosts: "",
         epmd_port: 4369
       }
 
@@ -377,6 +379,8 @@ defmodule DNSMesh.NativeTest do
             %{good | nameservers: [{"127.0.0.1", 53}]},
             %{good | resolv_conf: nil},
             %{good | hosts: 1},
+            %{good | more_hosts: nil},
+            %{good | more_resolv_conf: 1},
             Map.delete(good, :epmd_port),
             %{good | epmd_port: 0},
             %{good | epmd_port: 65_536},

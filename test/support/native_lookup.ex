@@ -27,6 +27,8 @@ defmodule DNSMesh.Test.NativeLookup do
         nameservers: Enum.map(servers, &nameserver/1),
         resolv_conf: Keyword.get(opts, :resolv_conf, "/nonexistent/resolv.conf"),
         hosts: Keyword.get(opts, :hosts, "/nonexistent/hosts"),
+        more_resolv_conf: Keyword.get(opts, :more_resolv_conf, ""),
+        more_hosts: Keyword.get(opts, :more_hosts, ""),
         epmd_port: Keyword.get(opts, :epmd_port, 4369)
       })
 

@@ -12,6 +12,7 @@ defmodule DNSMesh.Doctor.Examine do
     Config,
     Cookie,
     Distribution,
+    Inetrc,
     IP,
     Lookups,
     Outside,
@@ -67,6 +68,7 @@ defmodule DNSMesh.Doctor.Examine do
       hidden?: :init.get_argument(:hidden) != :error,
       networks: Resolver.own_networks(),
       servers: servers(config),
+      conf: conf(Inetrc.read()),
       allow: config.allow,
       max_peers: config.max_peers,
       release: ReleaseNaming.why(),
@@ -178,10 +180,24 @@ defmodule DNSMesh.Doctor.Examine do
     with {:ok, _cookie, source} <- Cookie.find(config.cookie), do: {:ok, source}
   end
 
-  defp servers(%{nameservers: [_ | _] = servers}), do: Enum.map(servers, &server/1)
+  defp conf(rc) do
+    conf = rc.resolv_conf || "/etc/resolv.conf"
+
+    %{
+      servers: if(rc.nameservers == [], do: conf, else: rc.path),
+      search: if(rc.search == nil, do: conf, else: rc.path)
+    }
+  end
 
   defp servers(config) do
-    with {:ok, text} <- File.read(config.resolv_conf),
+    case Resolver.settings(config.nameservers, config) do
+      %{nameservers: [_ | _] = servers} -> Enum.map(servers, &server/1)
+      %{resolv_conf: conf} -> servers_in(conf)
+    end
+  end
+
+  defp servers_in(conf) do
+    with {:ok, text} <- File.read(conf),
          [_ | _] = servers <- Regex.scan(~r/^nameserver\s+(\S+)/m, text) do
       Enum.map(servers, fn [_, server] -> server end)
     else

@@ -74,6 +74,8 @@ defmodule DNSMesh.Doctor.Facts do
     hidden?: false,
     networks: [],
     servers: [],
+    # The files that name them, and the search domains.
+    conf: %{servers: "/etc/resolv.conf", search: "/etc/resolv.conf"},
     allow: :default,
     max_peers: 1_024,
     left_out: 0,
@@ -108,6 +110,7 @@ defmodule DNSMesh.Doctor.Facts do
           hidden?: boolean(),
           networks: [DNSMesh.IP.cidr()],
           servers: [String.t()],
+          conf: %{servers: String.t(), search: String.t()},
           allow: [DNSMesh.IP.cidr()] | :default,
           max_peers: pos_integer(),
           left_out: non_neg_integer(),

@@ -40,6 +40,10 @@ pub struct Settings {
     pub nameservers: Vec<SocketAddr>,
     pub resolv_conf: PathBuf,
     pub hosts: PathBuf,
+    /// Lines that stand behind those of resolv.conf, and before those of the hosts file: what a
+    /// program has been told otherwise.
+    pub more_resolv_conf: String,
+    pub more_hosts: String,
     /// The port of resolv.conf's servers, which that file cannot name.
     pub port: u16,
     /// Where the hosts that are found have their epmd.
@@ -52,6 +56,8 @@ impl Default for Settings {
             nameservers: vec![],
             resolv_conf: "/etc/resolv.conf".into(),
             hosts: "/etc/hosts".into(),
+            more_resolv_conf: String::new(),
+            more_hosts: String::new(),
             port: 53,
             epmd_port: epmd::DEFAULT_PORT,
         }
@@ -88,13 +94,19 @@ impl Resolver {
             nameservers,
             resolv_conf,
             hosts,
+            more_resolv_conf,
+            more_hosts,
             port,
             epmd_port,
         } = settings;
-        let plan = move |bytes: &[u8]| Plan::new(bytes, port, &nameservers);
+        let plan = move |bytes: &[u8]| {
+            let bytes = [bytes, b"\n", more_resolv_conf.as_bytes()].concat();
+            Plan::new(&bytes, port, &nameservers)
+        };
+        let parse = move |bytes: &[u8]| Hosts::parse(&[more_hosts.as_bytes(), bytes].concat());
         Self {
             plan: FollowedFile::new(resolv_conf, plan),
-            hosts: FollowedFile::new(hosts, Hosts::parse),
+            hosts: FollowedFile::new(hosts, parse),
             epmd_port,
             probes: probe::turns(),
             tried: AtomicUsize::new(0),

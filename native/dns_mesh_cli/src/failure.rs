@@ -98,6 +98,14 @@ pub(crate) fn no_address(why: &NoAddress) -> String {
     }
 }
 
+/// The VM heeds that file's name servers, and DNSMesh in it; it is written in Erlang's terms.
+pub(crate) fn inetrc_trouble() -> Option<String> {
+    let path = crate::environment::variable("ERL_INETRC")?;
+    Some(format!(
+        "ERL_INETRC is set, and {path} is read in the VM only, not by this program: what it says of name servers, put into /etc/resolv.conf, or name a server with --nameserver"
+    ))
+}
+
 /// Without resolv.conf the resolver asks this machine, as every resolver does, and whoever reads
 /// "connection refused" then looks in the wrong place.
 pub(crate) fn resolv_conf_trouble() -> Option<String> {

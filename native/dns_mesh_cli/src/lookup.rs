@@ -5,7 +5,7 @@ use std::fmt::Write;
 use dns_mesh::{Family, Follow, Kind, Records, Resolver, Settings, ip_text};
 
 use crate::args::{Lookup, RecordType};
-use crate::failure::{Failure, resolv_conf_trouble};
+use crate::failure::{Failure, inetrc_trouble, resolv_conf_trouble};
 use crate::query::is_service;
 
 /// One record a line.
@@ -21,12 +21,12 @@ pub(crate) async fn lookup(wish: &Lookup, family: Option<Family>) -> Result<Stri
     {
         Ok(answer) => Ok(lines(&answer.records)),
         Err(failure) => {
-            let conf = wish
-                .nameservers
-                .is_empty()
-                .then(resolv_conf_trouble)
-                .flatten();
-            Err(Failure::not_found(sentence(&wish.name, &failure)).and(conf))
+            let is_usual = wish.nameservers.is_empty();
+            let conf = is_usual.then(resolv_conf_trouble).flatten();
+            let inetrc = is_usual.then(inetrc_trouble).flatten();
+            Err(Failure::not_found(sentence(&wish.name, &failure))
+                .and(conf)
+                .and(inetrc))
         }
     }
 }

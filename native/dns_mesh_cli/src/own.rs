@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
-use crate::failure::{self, Failure, resolv_conf_trouble};
+use crate::failure::{self, Failure, inetrc_trouble, resolv_conf_trouble};
 use crate::lookup::sentence;
 use crate::query::is_service;
 
@@ -265,4 +265,5 @@ fn with_failures(line: String, job: &Job, names: &[Name<'_>]) -> Failure {
     Failure::not_found(line)
         .and(failures)
         .and(has_failed.then(resolv_conf_trouble).flatten())
+        .and(has_failed.then(inetrc_trouble).flatten())
 }

@@ -15,7 +15,7 @@ pub(crate) mod atoms {
     rustler::atoms! {
         ok, error, nil,
         a, aaaa, srv, inet, inet6,
-        nameservers, resolv_conf, hosts, epmd_port,
+        nameservers, resolv_conf, hosts, more_resolv_conf, more_hosts, epmd_port,
         records, ttl, name, server, truncated, registered,
         target, port, priority, weight, addresses,
         reason, negative_ttl, no_tcp, closed,
@@ -85,6 +85,8 @@ impl<'a> Decoder<'a> for Settings {
             nameservers: nameservers.collect::<NifResult<_>>()?,
             resolv_conf: path(term.map_get(atoms::resolv_conf())?)?,
             hosts: path(term.map_get(atoms::hosts())?)?,
+            more_resolv_conf: term.map_get(atoms::more_resolv_conf())?.decode()?,
+            more_hosts: term.map_get(atoms::more_hosts())?.decode()?,
             epmd_port: port(term.map_get(atoms::epmd_port())?)?,
             ..dns_mesh::Settings::default()
         }))

@@ -9,41 +9,41 @@ defmodule DNSMesh.Doctor.Words.Lookups do
 
   @spec say(Verdicts.kind(), Facts.lookup(), Facts.t()) ::
           {sentence :: String.t(), fix :: String.t()}
-  def say(:search_domain, %{result: {:ok, answer}, as_written: {:ok, other}} = lookup, _facts) do
-    {"#{lookup.query.host} was answered as #{Searched.asked_as(lookup)}, under a search domain of /etc/resolv.conf, by " <>
+  def say(:search_domain, %{result: {:ok, answer}, as_written: {:ok, other}} = lookup, facts) do
+    {"#{lookup.query.host} was answered as #{Searched.asked_as(lookup)}, under a search domain of #{facts.conf.search}, by " <>
        "#{answer |> Answer.addresses() |> some_ips()}, where no node is; as it is written it gives " <>
-       "#{other |> Answer.addresses() |> some_ips()}.", with_dot(lookup)}
+       "#{other |> Answer.addresses() |> some_ips()}.", with_dot(lookup, facts)}
   end
 
   def say(:search_domain, %{as_written: {:ok, _answer}} = lookup, facts),
-    do: {beside_the_name(lookup, facts) <> ", and it gives records.", with_dot(lookup)}
+    do: {beside_the_name(lookup, facts) <> ", and it gives records.", with_dot(lookup, facts)}
 
   def say(:search_domain, lookup, facts) do
     {beside_the_name(lookup, facts) <> ": it has none there.",
      "write the full name that lists the nodes, with a dot at its end (in Kubernetes SERVICE.NAMESPACE.svc.cluster.local.), " <>
-       "for then no search domain is tried; or take #{Searched.domain(lookup)} out of /etc/resolv.conf. If " <>
+       "for then no search domain is tried; or take #{Searched.domain(lookup)} out of #{facts.conf.search}. If " <>
        "#{Searched.asked_as(lookup)} is meant, mend what serves it."}
   end
 
   def say(:server_silent, lookup, facts) do
     {"#{type(lookup)}#{asked_as(lookup)} got no answer in #{lookup.ms || "some"} ms from #{servers(lookup, facts)}.",
      "look whether a name server runs there, and let port 53, UDP and TCP, through from this host; or name another one, " <>
-       "in /etc/resolv.conf or with the option :nameservers."}
+       "in #{facts.conf.servers} or with the option :nameservers."}
   end
 
   def say(:server_refused, lookup, facts) do
     {"#{servers(lookup, facts)} refuses to answer for #{asked_as(lookup)} (REFUSED): it serves others, or not this name.",
      "correct the name, if that is the name server which the platform gives its containers and machines; else ask that one: " <>
-       "take the option :nameservers out, or write it into /etc/resolv.conf; or permit this host's address there."}
+       "take the option :nameservers out, or write it into #{facts.conf.servers}; or permit this host's address there."}
   end
 
   def say(:server_failed, lookup, facts) do
     {"#{type(lookup)}#{asked_as(lookup)} failed at #{servers(lookup, facts)}: #{reason(lookup)}.",
      if(facts.servers == [],
        do:
-         "write a name server into /etc/resolv.conf, which names none, or give one with the option :nameservers.",
+         "write a name server into #{facts.conf.servers}, which names none, or give one with the option :nameservers.",
        else:
-         "mend that name server, or name another one, in /etc/resolv.conf or with the option :nameservers."
+         "mend that name server, or name another one, in #{facts.conf.servers} or with the option :nameservers."
      )}
   end
 
@@ -110,7 +110,10 @@ defmodule DNSMesh.Doctor.Words.Lookups do
   defp reason(%{result: {:ok, _nobody}}), do: "nobody"
 
   defp servers(%{result: {_, %{server: server}}}, _facts) when server not in [nil, ""], do: server
-  defp servers(_lookup, %{servers: []}), do: "127.0.0.1 (/etc/resolv.conf names no server)"
+
+  defp servers(_lookup, %{servers: []} = facts),
+    do: "127.0.0.1 (#{facts.conf.servers} names no server)"
+
   defp servers(_lookup, %{servers: servers}), do: Enum.join(servers, ", ")
 
   defp tcp(:refused), do: "refuses connections over TCP"
@@ -143,12 +146,12 @@ defmodule DNSMesh.Doctor.Words.Lookups do
 
   defp beside_the_name(lookup, facts) do
     "#{type(lookup)}#{lookup.query.host} was asked for as #{Searched.asked_as(lookup)}, under a search domain of " <>
-      "/etc/resolv.conf, and that is the trouble (#{reason(lookup)}); about the name as it is written " <>
+      "#{facts.conf.search}, and that is the trouble (#{reason(lookup)}); about the name as it is written " <>
       "#{servers(lookup, facts)} has its say"
   end
 
-  defp with_dot(lookup) do
+  defp with_dot(lookup, facts) do
     "write #{lookup.query.text}. in the query, with a dot at its end, for then no search domain is tried; or take " <>
-      "#{Searched.domain(lookup)} out of the search domains in /etc/resolv.conf."
+      "#{Searched.domain(lookup)} out of the search domains in #{facts.conf.search}."
   end
 end
