@@ -302,10 +302,11 @@ defmodule DNSMesh.Doctor.VerdictTest do
       {:name_unfit, [unfit: {:epmd_elsewhere, "10.0.0.1"}],
        "the epmd of this machine does not answer at 10.0.0.1", "end that epmd"},
       # One machine, under the address it had before and the one that it has now.
-      {:load_balancer,
-       [peers: [moved({:unreachable_for, @b}), peer(@a, link: :visible)], members: [@b]],
-       "what answers there is #{@b}",
-       "if the address of #{@b} has changed since it started, restart that node"},
+      {:other_name,
+       [
+         peers: [moved({:unreachable_for, @b}), peer(@b, link: :visible, query: nil)],
+         members: [@b]
+       ], "answers as #{@b}", "restart it, if its address has changed since it started"},
       {:other_name, [peers: [moved({:member_unreachable, @b})]], "answers as #{@b}",
        "restart it, if its address has changed"},
       {:tls, one(peer(@c, greeting: :plain)), "speaks no TLS, and this node's does",

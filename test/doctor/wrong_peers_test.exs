@@ -318,9 +318,9 @@ defmodule DNSMesh.Doctor.WrongPeersTest do
     moved = Forward.start!({{127, 0, 0, 100}, port}, {{127, 0, 0, 3}, port})
     ScriptedDNS.put(dns, @name, ["127.0.0.2", "127.0.0.100"])
 
-    sick(a, :load_balancer,
-      says: "app@127.0.0.100: what answers there is #{@peer}",
-      fix: "if the address of #{@peer} has changed since it started, restart that node",
+    sick(a, :other_name,
+      says: "app@127.0.0.100: the node at that address answers as #{@peer}",
+      fix: "restart it, if its address has changed since it started",
       eventually: true
     )
 

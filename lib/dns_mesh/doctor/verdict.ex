@@ -295,12 +295,11 @@ defmodule DNSMesh.Doctor.Verdict do
   defp received(%{greeting: {:welcome, :hidden, _cookie}}), do: :hidden
   defp received(_welcome), do: nil
 
-  # It has its own name rightly: by that it is linked, or could be.
+  # Under its own name it is listed too, and linked or could be. Where that is not listed, it has another name than it is to
+  # have, though it be linked by that: it has dialled us.
   defp rightful?(name, facts) do
-    name == facts.node or name in facts.members or
-      Enum.any?(facts.peers, fn peer ->
-        peer.name == name and well?(peer)
-      end)
+    name == facts.node or
+      Enum.any?(facts.peers, &(&1.name == name and &1.query != nil and well?(&1)))
   end
 
   defp waiting(%{link: :visible}, _facts), do: nil

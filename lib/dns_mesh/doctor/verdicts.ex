@@ -41,7 +41,7 @@ defmodule DNSMesh.Doctor.Verdicts do
     {:tls, "a peer speaks TLS, and this node does not, or the other way round"},
     {:tls_failed, "a peer and this node do not agree on TLS: a certificate, mostly"},
     {:load_balancer,
-     "what answers at an address listed is a node that is linked, or listed, under its own name"},
+     "what answers at an address listed is a node that is listed under its own name too"},
     {:other_name, "a peer answers under another name"},
     {:not_admitted, "a peer has a list of nodes that may connect (`net_kernel:allow/1`)"},
     {:release_cookie,

@@ -148,8 +148,7 @@ defmodule DNSMesh.Doctor.Words.Peers do
   def say(:load_balancer, [%{greeting: {:other_name, name}} = peer | _] = peers, facts) do
     {"#{some(peers)}: what answers there is #{whose(name, facts)}. The address is a load balancer's, a virtual IP, or a second " <>
        "one of that host, and a node is joined under its own name only.",
-     "#{take_out(peer, peers)}: of each node its own address is to be listed, and no other." <>
-       moved(name, facts)}
+     "#{take_out(peer, peers)}: of each node its own address is to be listed, and no other."}
   end
 
   def say(
@@ -260,14 +259,6 @@ defmodule DNSMesh.Doctor.Words.Peers do
   end
 
   defp listed?(name, facts), do: Enum.any?(facts.peers, &(&1.name == name and &1.query != nil))
-
-  # Where its own name is listed too, the address is another one.
-  defp moved(name, facts) do
-    if name == facts.node or listed?(name, facts),
-      do: "",
-      else:
-        " But if the address of #{name} has changed since it started, restart that node: it takes the new one."
-  end
 
   defp take_out(%{query: %{text: text, host: host}}, peers) when host != nil do
     if IP.parse(host) == :error,
