@@ -817,6 +817,69 @@ defmodule DNSMesh.AskingTest do
     end
   end
 
+  describe "every wait for others has an end:" do
+    test "members that have this node ask again for ever are heard no more after 3 s" do
+      {roster, _} = play(linked([{10_003, found([{@c, :ok}])}]))
+
+      {at, effects} =
+        Enum.reduce_while(for(n <- 0..30, do: 10_005 + n * 300), roster, fn at, roster ->
+          busy = {:asked, @c, %{@a => :busy, @b => :busy}}
+          {roster, effects} = play(roster, [{at, busy}, {at + 299, found([{@c, :ok}])}])
+          if joins(effects) == [], do: {:cont, roster}, else: {:halt, {at, effects}}
+        end)
+
+      assert joins(effects) == [@c]
+      assert (at - 10_005) in 3_000..3_300
+    end
+
+    test "but one that objects is heard all the same" do
+      {roster, _} = play(linked([{10_003, found([{@c, :ok}])}]))
+
+      roster =
+        Enum.reduce(0..9, roster, fn n, roster ->
+          at = 10_005 + n * 300
+          busy = {:asked, @c, %{@a => :busy, @b => :busy}}
+          {roster, effects} = play(roster, [{at, busy}, {at + 299, found([{@c, :ok}])}])
+          assert joins(effects) == []
+          roster
+        end)
+
+      {roster, effects} = play(roster, [{13_100, {:asked, @c, %{@a => :busy, @b => :silent}}}])
+
+      assert joins(effects) == []
+      assert state(roster, @c) == {:held, {:unreachable_for, @b}}
+    end
+
+    test "a target that has those who look at it come again for ever is joined after 3 s" do
+      {roster, _} = play(lonely([@b, @c]))
+      {roster, _} = play(roster, [{2_000, found([{@b, :ok}, {@c, {:silent, :port}}])}])
+
+      {at, effects} =
+        Enum.reduce_while(for(n <- 0..30, do: 2_001 + n * 500), roster, fn at, roster ->
+          {roster, effects} = play(roster, [{at, {:looked, @b, :busy}}, {at + 499, :wake}])
+          if joins(effects) == [], do: {:cont, roster}, else: {:halt, {at, effects}}
+        end)
+
+      assert joins(effects) == [@b]
+      assert (at - 2_001) in 3_000..3_500
+    end
+
+    test "a node that is about to join for ever keeps this one from its own decisions for 3 s" do
+      {roster, _} = play(linked([{10_002, {:promised, @d}}, {10_003, found([{@c, :ok}])}]))
+
+      {at, effects} =
+        Enum.reduce_while(for(n <- 0..30, do: 10_100 + n * 500), roster, fn at, roster ->
+          {roster, effects} =
+            play(roster, [{at, {:promised, @d}}, {at + 1, found([{@c, :ok}])}, {at + 499, :wake}])
+
+          if asks(effects) == [], do: {:cont, roster}, else: {:halt, {at, effects}}
+        end)
+
+      assert [{@c, _members} | _] = asks(effects)
+      assert (at - 10_002) in 3_000..4_200
+    end
+  end
+
   describe "somebody who looks at us" do
     test "hears of whom we are about to join, and is waited for" do
       {roster, _} = play(lonely([@a, @b]))

@@ -34,6 +34,9 @@ defmodule DNSMesh.Roster.Asking do
   # A member is about to let somebody in, or has just done so: whom, this node will know soon.
   @their_turn 300
 
+  # All of that in a row: somebody who says so for longer, by a fault or in a mesh that is always deciding, is heard no more.
+  @turns 3_000
+
   # Between two looks at a target where this node gives way, and two at whom it waits for.
   @way 1_000
   @start 200
@@ -48,6 +51,10 @@ defmodule DNSMesh.Roster.Asking do
             # nil | %{target: name, stage: :asking | :looking, since: when}
             deciding: nil,
             next_at: nil,
+            # At which target others have this node wait, and since when.
+            kept_waiting: nil,
+            # Since when somebody has been about to join this node without a pause, and when the last one was.
+            promises: nil,
             # Since when members have asked without a pause, and when the last one did.
             consulted: nil,
             # Who comes in through this node, until all members know.
@@ -59,6 +66,8 @@ defmodule DNSMesh.Roster.Asking do
           probing?: boolean(),
           deciding: nil | %{target: NodeName.t(), stage: :asking | :looking, since: integer()},
           next_at: integer() | nil,
+          kept_waiting: nil | {NodeName.t(), since :: integer()},
+          promises: nil | {since :: integer(), last :: integer()},
           consulted: nil | {since :: integer(), last :: integer()},
           settling: %{NodeName.t() => until :: integer()},
           alone: Alone.t(),
@@ -157,8 +166,8 @@ defmodule DNSMesh.Roster.Asking do
       not open?(roster, target) ->
         step(acc, now)
 
-      objections == [] and :busy in Map.values(answers) ->
-        acc |> put_off(now + @their_turn) |> step(now)
+      objections == [] and :busy in Map.values(answers) and waits?(roster, target, now) ->
+        acc |> keep_waiting(target, now) |> put_off(now + @their_turn) |> step(now)
 
       objections == [] ->
         look(target, acc, now)
@@ -207,17 +216,36 @@ defmodule DNSMesh.Roster.Asking do
         acc = {undecided(roster), effects}
 
         cond do
-          not open?(roster, target) -> step(acc, now)
-          outcome == :busy -> acc |> put_off(now + @busy) |> step(now)
-          outcome == :failed -> target |> join(acc, now) |> step(now)
-          outcome == :leaving -> acc |> hold(target, :leaving, @refused, now) |> step(now)
-          true -> judge(target, outcome, acc, now)
+          not open?(roster, target) ->
+            step(acc, now)
+
+          outcome == :busy and waits?(roster, target, now) ->
+            acc |> keep_waiting(target, now) |> put_off(now + @busy) |> step(now)
+
+          outcome in [:busy, :failed] ->
+            target |> join(acc, now) |> step(now)
+
+          outcome == :leaving ->
+            acc |> hold(target, :leaving, @refused, now) |> step(now)
+
+          true ->
+            judge(target, outcome, acc, now)
         end
 
       _another_question ->
         acc
     end
   end
+
+  # Every wait for others has an end, whatever they say. Each target has one wait, and a new one once it was decided about.
+  defp waits?(%{asking: %{kept_waiting: {target, since}}}, target, now), do: now - since < @turns
+  defp waits?(_roster, _target, _now), do: true
+
+  defp keep_waiting({%{asking: %{kept_waiting: {target, _since}}}, _} = acc, target, _now),
+    do: acc
+
+  defp keep_waiting({roster, effects}, target, now),
+    do: {put_in(roster.asking.kept_waiting, {target, now}), effects}
 
   defp put_off({roster, effects}, at), do: {not_before(roster, at), effects}
 
@@ -253,7 +281,8 @@ defmodule DNSMesh.Roster.Asking do
     do: Enum.reduce(names, acc, &hold(&2, &1, reason, @refused, now))
 
   defp join(target, {roster, effects}, now) do
-    roster = put_in(roster.asking.next_at, now + @meanwhile)
+    asking = %{roster.asking | next_at: now + @meanwhile, kept_waiting: nil}
+    roster = %{roster | asking: asking}
     Joins.join(roster.peers[target], {roster, effects}, now)
   end
 
@@ -348,10 +377,16 @@ defmodule DNSMesh.Roster.Asking do
     end
   end
 
-  @doc "Somebody was told whom this node is linked to, and is about to join: no decision before it has."
+  @doc """
+  Somebody was told whom this node is linked to, and is about to join: no decision before it has. Nor for ever, where
+  somebody asks all the time.
+  """
   @spec promised(Book.t(), NodeName.t(), integer()) :: Book.t()
-  def promised(roster, asker, now),
-    do: roster |> settling(asker, now + @meanwhile, now) |> not_before(now + @meanwhile)
+  def promised(roster, asker, now) do
+    since = row(roster.asking.promises, now, @meanwhile)
+    roster = put_in(settling(roster, asker, now + @meanwhile, now).asking.promises, {since, now})
+    if now - since < @turns, do: not_before(roster, now + @meanwhile), else: roster
+  end
 
   defp not_before(roster, at),
     do: put_in(roster.asking.next_at, max(at, roster.asking.next_at || at))
@@ -362,15 +397,14 @@ defmodule DNSMesh.Roster.Asking do
   """
   @spec consulted(Book.t(), integer()) :: Book.t()
   def consulted(roster, now) do
-    since =
-      case roster.asking.consulted do
-        {since, last} when now - last < @their_turn -> since
-        _a_pause -> now
-      end
-
+    since = row(roster.asking.consulted, now, @their_turn)
     roster = put_in(roster.asking.consulted, {since, now})
     if now - since < @meanwhile, do: not_before(roster, now + @their_turn), else: roster
   end
+
+  # Since when the same has happened again and again, without a pause.
+  defp row({since, last}, now, pause) when now - last < pause, do: since
+  defp row(_none, now, _pause), do: now
 
   # Neither linked by somebody else nor refused by policy meanwhile, nor found silent by a later probe.
   defp open?(roster, name) do
