@@ -130,7 +130,8 @@ defmodule DNSMesh.WeakSpots.LibclusterTest do
 
       assert error.message =~ "unknown option #{inspect(unknown)}, expected one of [:query, "
       assert error.message =~ ":interval"
-      assert error.message =~ "got: 5000"
+      # What stands behind a mistyped :cookie is nobody's business.
+      refute error.message =~ "5000"
     end
 
     assert_raise ArgumentError, ~r/expected the options to be a keyword list, got: "app/, fn ->
