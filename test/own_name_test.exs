@@ -2,6 +2,7 @@ defmodule DNSMesh.OwnNameTest do
   # Real VMs that take their name from DNS. On loopback: all of 127.0.0.0/8 is local on Linux.
   use ExUnit.Case, async: true
 
+  alias DNSMesh.{Lookups, Naming, OwnName}
   alias DNSMesh.Test.{Await, Epmd, HungPeer, Mesh, Ports, ScriptedDNS, TestNode}
 
   @moduletag :tmp_dir
@@ -421,9 +422,9 @@ defmodule DNSMesh.OwnNameTest do
     } do
       for {text, env} <- [{"-\n", []}, {"\n", [{"RELEASE_COMMAND", "eval"}]}] do
         File.write!(file, text)
-        a = filed!(file, env: env)
-        TestNode.start_child(a, {DNSMesh, options(dns!(), distribution: :manual)})
-        :ok = TestNode.call(a, DNSMesh.NameFile, :claim, [])
+        env = [{"DNS_MESH_NAME_FILE", file} | env]
+        a = TestNode.start!(name: "boot@127.0.0.9", epmd: {:fixed, Ports.free_port()}, env: env)
+        TestNode.start_child(a, {DNSMesh, options(dns!())})
         assert File.read!(file) == text
       end
     end
@@ -433,6 +434,39 @@ defmodule DNSMesh.OwnNameTest do
       TestNode.start_child(a, {DNSMesh, options(dns!())})
       assert node_of(a) == :"app@127.0.0.2"
     end
+  end
+
+  test "what only the operator can mend is waited for by nobody, anything else by all" do
+    config = DNSMesh.Config.new!([query: "app.internal", basename: "app"], nil)
+
+    waiting = fn fault ->
+      from = {self(), make_ref()}
+      own = config |> OwnName.new(0) |> OwnName.await(from)
+      # This VM may have a name.
+      own = %{own | naming: Naming.seek("app", nil, 0)}
+      {own, _effects} = OwnName.started(own, {:started, {:error, fault}}, 10)
+      {length(own.waiting), OwnName.coming?(own)}
+    end
+
+    for fault <- [
+          :no_cookie,
+          {:bad_cookie, :empty},
+          {:wrong_proto, :inet},
+          :duplicate_name,
+          {:port_taken, "9100"},
+          :epmd_missing,
+          :epmd_port_taken,
+          {:epmd_elsewhere, "127.0.0.2"}
+        ],
+        do: assert({fault, waiting.(fault)} == {fault, {0, false}})
+
+    for fault <- [:epmd_absent, :epmd_silent, {:epmd_failed, "x"}, {:start_failed, "x"}],
+        do: assert({fault, waiting.(fault)} == {fault, {1, true}})
+
+    # Before a start is tried.
+    own = config |> OwnName.new(0) |> OwnName.await({self(), make_ref()})
+    own = %{own | naming: Naming.seek(nil, {:literal, {127, 0, 0, 2}}, 0)}
+    assert {%{waiting: []}, _effects} = OwnName.consider(own, Lookups.new([], 5_000), 10)
   end
 
   test "without a basename nothing is waited for" do

@@ -52,7 +52,8 @@ defmodule DNSMesh.OwnName do
     :duplicate_name,
     :port_taken,
     :epmd_missing,
-    :epmd_port_taken
+    :epmd_port_taken,
+    :epmd_elsewhere
   ]
 
   @spec new(Config.t(), integer()) :: t()
