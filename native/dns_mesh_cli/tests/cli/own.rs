@@ -436,5 +436,11 @@ fn an_unreadable_resolv_conf() {
         ]);
         let lookup = program("lookup app.internal --timeout 300");
         lookup.finds_nothing(&["app.internal: ", "/etc/resolv.conf cannot be read"]);
+        // Neither does it read what the VM would.
+        for line in ["address --query app.internal", "lookup app.internal"] {
+            program(&format!("{line} --timeout 300"))
+                .env("ERL_INETRC", "/app/erl_inetrc")
+                .finds_nothing(&["ERL_INETRC is set, and /app/erl_inetrc is read in the VM only"]);
+        }
     });
 }
