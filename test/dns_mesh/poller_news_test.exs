@@ -319,9 +319,9 @@ defmodule DNSMesh.PollerNewsTest do
       # Probed just now, and not to be decided about before that.
       state = distributed(state, [%{waits(@a, now() - 10) | probe: {:ok, now(), 9_100}}])
       state = put_in(state.roster.asking.next_at, now() + 40)
-      assert {at, timer} = info(state, :fill).wake
-      assert (at - now()) in 0..60
-      assert Process.read_timer(timer) in 0..60
+      assert {at, _timer} = info(state, :fill).wake
+      # However long the machine has taken to come here.
+      assert_receive {:wake, ^at}, 5_000
     end
   end
 
