@@ -17,10 +17,10 @@ defmodule DNSMesh.DocsTest do
     assert length(Regex.scan(~r/^\| `:\w+` \|/m, section)) == length(rows)
   end
 
-  # `ERL_EPMD_PORT` is read as the VM reads it; RELEASE_… are the release's own.
+  # `ERL_EPMD_PORT` and `ERL_INETRC` are read as the VM reads them; RELEASE_… are the release's own.
   @variables ~w(DNS_CLUSTER_QUERY DNS_MESH_ADDRESS DNS_MESH_BASENAME DNS_MESH_NAME_FILE) ++
                ~w(RELEASE_COMMAND RELEASE_COOKIE RELEASE_DISTRIBUTION RELEASE_NAME RELEASE_NODE RELEASE_ROOT) ++
-               ~w(ERL_EPMD_PORT POD_IP MY_POD_IP FLY_PRIVATE_IP RENDER_INTERNAL_IP)
+               ~w(ERL_EPMD_PORT ERL_INETRC POD_IP MY_POD_IP FLY_PRIVATE_IP RENDER_INTERNAL_IP)
 
   test "no other environment variable is read than those that are written down" do
     for path <- Path.wildcard("lib/**/*.ex"),
