@@ -96,9 +96,9 @@ defmodule DNSMesh.Doctor.TLS do
     with :ok <- send_to(socket, hello),
          {:ok, "s" <> status} <- receive_from(socket, timeout),
          :ok <- read_status(status),
-         {:ok, <<"N", flags::64, challenge::32, _creation::32, length::16, rest::binary>>} <-
-           receive_from(socket, timeout),
-         <<theirs::binary-size(length), _more::binary>> <- rest do
+         {:ok,
+          <<"N", flags::64, challenge::32, _creation::32, length::16, theirs::binary-size(length),
+            _more::binary>>} <- receive_from(socket, timeout) do
       kind = if Bitwise.band(flags, @published) == 0, do: :hidden, else: :visible
 
       cond do
