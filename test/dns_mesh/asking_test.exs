@@ -850,6 +850,18 @@ defmodule DNSMesh.AskingTest do
       assert state(roster, @c) == {:held, {:unreachable_for, @b}}
     end
 
+    test "and one that was held in between is waited for anew" do
+      busy = {:asked, @c, %{@a => :busy, @b => :ok}}
+      objects = {:asked, @c, %{@a => :silent, @b => :ok}}
+
+      {roster, _} = play(linked([{10_003, found([{@c, :ok}])}, {10_005, busy}, {10_305, :wake}]))
+
+      {roster, _} = play(roster, [{10_310, objects}, {40_000, :wake}])
+      {_roster, effects} = play(roster, [{40_001, found([{@c, :ok}])}, {40_003, busy}])
+      assert [{@c, _members}] = asks(effects)
+      assert joins(effects) == []
+    end
+
     test "a target that has those who look at it come again for ever is joined after 3 s" do
       {roster, _} = play(lonely([@b, @c]))
       {roster, _} = play(roster, [{2_000, found([{@b, :ok}, {@c, {:silent, :port}}])}])

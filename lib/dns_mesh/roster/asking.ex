@@ -351,7 +351,7 @@ defmodule DNSMesh.Roster.Asking do
   defp hold_open({roster, effects}, target, reason, backoff, now) do
     peer = roster.peers[target]
     {chance, state} = :rand.uniform_s(roster.chance)
-    roster = %{roster | chance: state}
+    roster = %{roster | chance: state, asking: %{roster.asking | kept_waiting: nil}}
 
     delay =
       if Outlook.lonely?(roster),
